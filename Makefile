@@ -1,0 +1,77 @@
+# crm: customer management inside PostgreSQL.
+#
+#   make demo        set up what is missing, build, show the main job on real-looking orders
+#   make test        the same set-up, then every test that fits in ten minutes
+#   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
+#
+# Further targets: test-long bench lint sanitize coverage dist.  tools/ holds the scripts behind them.
+
+EXTENSION = crm
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
+MODULE_big = crm
+C_FILES := $(sort $(wildcard src/*/*.c))
+OBJS = $(C_FILES:.c=.o)
+DEPS = $(C_FILES:.c=.d)
+
+KIT_SQL := $(sort $(wildcard sql/kit/*.sql))
+STORE_SQL := $(sort $(wildcard sql/store/*.sql))
+SEED_SQL := $(sort $(wildcard sql/seed/*.sql))
+INSTALL_SQL = crm--$(EXTVERSION).sql
+DATA_built = $(INSTALL_SQL)
+DATA = $(wildcard sql/upgrade/crm--*--*.sql)
+EXTRA_CLEAN = $(DEPS) $(INSTALL_SQL) results regression.diffs regression.out
+
+PG_CPPFLAGS = -Isrc -DCRM_VERSION=\"$(EXTVERSION)\" $(ICU_CFLAGS)
+PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-cast-function-type $(CRM_CFLAGS)
+# -Bsymbolic: our functions call each other, whatever the server calls its own.
+SHLIB_LINK = -Wl,-Bsymbolic $(ICU_LIBS) -lroaring -lcrypto -lnlopt -lm $(CRM_LDFLAGS)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+else
+all install installcheck:
+	@echo "PostgreSQL's server headers are missing: run 'make setup', or name them with PG_CONFIG=" >&2; exit 1
+clean:
+	rm -f $(OBJS) $(EXTRA_CLEAN) crm.so
+endif
+
+# make follows the headers each object was compiled from.
+-include $(DEPS)
+
+# The version is passed on the command line, so a new one rebuilds everything.
+$(OBJS): crm.control
+
+$(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL)
+	sh tools/join-sql.sh > $@.tmp && mv $@.tmp $@
+
+.PHONY: setup demo test test-long bench lint sanitize coverage dist
+setup:
+	sh tools/setup.sh
+
+demo: setup
+	sh tools/demo.sh
+
+test: setup
+	sh tools/test.sh
+
+test-long: setup
+	LONG=1 sh tools/test.sh
+
+bench: setup
+	sh tools/bench.sh
+
+lint:
+	sh tools/setup.sh lint
+	sh tools/lint.sh
+
+sanitize: setup
+	SANITIZE=1 sh tools/test.sh
+
+coverage: setup
+	COVERAGE=1 sh tools/test.sh
+
+dist:
+	git archive --format=zip --prefix=crm-$(EXTVERSION)/ -o crm-$(EXTVERSION).zip HEAD

@@ -1,0 +1,210 @@
+-- Making, listing, renaming and dropping stores. PL/pgSQL, since this is administration.
+
+CREATE FUNCTION stores()
+RETURNS TABLE (name name, owner name, version text, time_zone text, currency text, language text, created_at timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s record;
+BEGIN
+    FOR s IN
+        SELECT n.nspname, c.oid, pg_get_userbyid(n.nspowner) AS owner
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'store_version' AND NOT a.attisdropped
+        WHERE c.relname = 'settings' AND c.relkind = 'r'
+        ORDER BY n.nspname
+    LOOP
+        name := s.nspname;
+        owner := s.owner;
+        IF has_schema_privilege(s.nspname, 'USAGE') AND has_table_privilege(s.oid, 'SELECT') THEN
+            EXECUTE format('SELECT store_version, time_zone, currency, language, created_at FROM %I.settings', s.nspname)
+                INTO version, time_zone, currency, language, created_at;
+        ELSE
+            version := NULL; time_zone := NULL; currency := NULL; language := NULL; created_at := NULL;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stores() IS 'the schemas of this database that hold a store; settings are null where the caller may not read them';
+
+CREATE VIEW store AS SELECT name, owner, version, time_zone, currency, language, created_at FROM crm.stores();
+COMMENT ON VIEW store IS 'the stores of this database';
+GRANT SELECT ON store TO PUBLIC;
+
+CREATE FUNCTION check_store_name(name text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF name IS NULL OR name = '' OR octet_length(name) > 50 THEN
+        RAISE EXCEPTION 'invalid store name "%"', name
+            USING ERRCODE = 'invalid_name', HINT = 'A store name has 1 to 50 bytes.';
+    END IF;
+    IF name ~ '^pg_' OR name IN ('crm', 'public', 'information_schema') THEN
+        RAISE EXCEPTION 'store name "%" is reserved', name
+            USING ERRCODE = 'reserved_name', HINT = 'Choose a schema name of your own, such as shop.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_store_name(text) IS 'raises unless a store may have this name';
+
+CREATE FUNCTION require_store(name text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM crm.stores() s WHERE s.name = require_store.name) THEN
+        RAISE EXCEPTION 'store "%" does not exist', name
+            USING ERRCODE = 'invalid_schema_name',
+                  HINT = 'SELECT name FROM crm.store lists the stores; crm.create_store() makes one.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION require_store(text) IS 'raises unless a store of this name exists';
+
+CREATE FUNCTION run_script(script text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    part text;
+BEGIN
+    -- File by file, so that an error shows the file that it is in.
+    FOREACH part IN ARRAY regexp_split_to_array(script, '\n(?=-- sql/[a-z]+/[0-9a-z-]+\.sql\n)')
+    LOOP
+        IF part <> '' THEN
+            EXECUTE part;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION run_script(text) IS 'runs the parts of a store script in the caller''s search_path';
+
+CREATE FUNCTION create_store(name text, seed boolean DEFAULT true, time_zone text DEFAULT 'Asia/Shanghai',
+                             currency text DEFAULT 'CNY', language text DEFAULT 'zh')
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+SET check_function_bodies = on
+AS $$
+BEGIN
+    PERFORM crm.check_store_name(name);
+    IF EXISTS (SELECT FROM crm.stores() s WHERE s.name = create_store.name) THEN
+        RAISE EXCEPTION 'store "%" already exists', name
+            USING ERRCODE = 'duplicate_schema', HINT = 'Choose another name, or use the store that is there.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = create_store.name) THEN
+        RAISE EXCEPTION 'schema "%" already exists', name
+            USING ERRCODE = 'duplicate_schema', HINT = 'A store makes its own schema. A restored one is taken over by crm.adopt_store().';
+    END IF;
+    BEGIN
+        PERFORM now() AT TIME ZONE create_store.time_zone;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'unknown time zone "%"', time_zone
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT name FROM pg_timezone_names lists them.';
+    END;
+    IF time_zone IS NULL OR currency IS NULL OR currency !~ '^[A-Z]{3}$' THEN
+        RAISE EXCEPTION 'invalid currency "%"', currency
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the three letters of ISO 4217, such as CNY.';
+    END IF;
+    IF language IS NULL OR language NOT IN ('zh', 'en') THEN
+        RAISE EXCEPTION 'invalid language "%"', language
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The languages of a store are zh and en.';
+    END IF;
+
+    EXECUTE format('CREATE SCHEMA %I', name);
+    EXECUTE format('COMMENT ON SCHEMA %I IS %L', name, 'a store of the extension crm');
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', name), true);
+    PERFORM crm.run_script(crm.store_script());
+    IF seed THEN
+        INSERT INTO settings (store_version, time_zone, currency, language)
+        VALUES (crm.library_version(), create_store.time_zone, create_store.currency, create_store.language);
+        PERFORM crm.run_script(crm.seed_script());
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION create_store(text, boolean, text, text, text) IS
+'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. Errors: 42P06 exists, 42939 reserved name, 22023 bad time zone, currency or language';
+
+CREATE FUNCTION drop_store(name text, confirm text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM crm.require_store(name);
+    IF confirm IS DISTINCT FROM name THEN
+        RAISE EXCEPTION 'store "%" is not dropped: confirm says "%"', name, confirm
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('This removes every customer, order and point of the store. SELECT crm.drop_store(%L, confirm => %L) does it.', name, name);
+    END IF;
+    EXECUTE format('DROP SCHEMA %I CASCADE', name);
+END
+$$;
+COMMENT ON FUNCTION drop_store(text, text) IS 'drops a store with all its data; confirm must repeat the name';
+
+CREATE FUNCTION rename_store(name text, new_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    PERFORM crm.require_store(name);
+    PERFORM crm.check_store_name(new_name);
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = new_name) THEN
+        RAISE EXCEPTION 'schema "%" already exists', new_name
+            USING ERRCODE = 'duplicate_schema', HINT = 'Choose another name.';
+    END IF;
+    EXECUTE format('ALTER SCHEMA %I RENAME TO %I', name, new_name);
+    FOR routine IN
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = new_name)
+          AND EXISTS (SELECT FROM unnest(p.proconfig) c
+                      WHERE c LIKE format('search\_path=%s, crm,%%', replace(replace(quote_ident(name), '_', '\_'), '%', '\%')))
+    LOOP
+        EXECUTE format('ALTER ROUTINE %s SET search_path = %I, crm, pg_temp', routine, new_name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION rename_store(text, text) IS 'renames a store and pins the search_path of its functions anew; a plain ALTER SCHEMA RENAME would leave them pointing at the old name';
+
+CREATE FUNCTION grant_access(store text, role name, kind text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kinds text[];
+    a record;
+BEGIN
+    PERFORM crm.require_store(store);
+    EXECUTE format('SELECT array_agg(DISTINCT kind ORDER BY kind) FROM %I.access_rule', store) INTO kinds;
+    IF kind IS NULL OR NOT kind = ANY (kinds) THEN
+        RAISE EXCEPTION 'unknown access kind "%"', kind
+            USING ERRCODE = 'invalid_parameter_value', HINT = format('The kinds are %s.', array_to_string(kinds, ', '));
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+        RAISE EXCEPTION 'role "%" does not exist', role
+            USING ERRCODE = 'undefined_object', HINT = 'CREATE ROLE makes it; crm creates no roles.';
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', store, role);
+    FOR a IN EXECUTE format('SELECT object_type, object, privilege FROM %I.access_rule WHERE kind = %L ORDER BY 1, 2, 3', store, kind)
+    LOOP
+        EXECUTE CASE a.object_type
+                    WHEN 'table' THEN format('GRANT %s ON %I.%I TO %I', a.privilege, store, a.object, role)
+                    WHEN 'sequence' THEN format('GRANT %s ON SEQUENCE %I.%I TO %I', a.privilege, store, a.object, role)
+                    WHEN 'routine' THEN
+                        (SELECT string_agg(format('GRANT %s ON ROUTINE %s TO %I', a.privilege, p.oid::regprocedure, role), '; ')
+                         FROM pg_proc p
+                         WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = store)
+                           AND p.proname = a.object)
+                END;
+    END LOOP;
+    EXECUTE format('INSERT INTO %I.access_grantee (role, kind) VALUES (%L, %L) ON CONFLICT DO NOTHING', store, role, kind);
+END
+$$;
+COMMENT ON FUNCTION grant_access(text, name, text) IS
+'gives a role the privileges of an access kind (owner, agent, marketer, analyst, auditor, app) on a store, as listed in <store>.access_rule; run by the store''s owner';

@@ -1,0 +1,49 @@
+-- Configuration that every part reads.
+
+CREATE TABLE settings (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    store_version text NOT NULL,
+    time_zone text NOT NULL DEFAULT 'Asia/Shanghai',
+    currency text NOT NULL DEFAULT 'CNY' CHECK (currency ~ '^[A-Z]{3}$'),
+    language text NOT NULL DEFAULT 'zh' CHECK (language IN ('zh', 'en')),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE settings IS 'one row: how this store works';
+COMMENT ON COLUMN settings.store_version IS 'version of crm that made or last upgraded the store';
+COMMENT ON COLUMN settings.time_zone IS 'zone whose days, months and birthdays count';
+COMMENT ON COLUMN settings.currency IS 'ISO 4217 code of every amount';
+
+CREATE TABLE access_rule (
+    kind text NOT NULL CHECK (kind IN ('owner', 'agent', 'marketer', 'analyst', 'auditor', 'app')),
+    object_type text NOT NULL CHECK (object_type IN ('table', 'sequence', 'routine')),
+    object name NOT NULL,
+    privilege text NOT NULL CHECK (privilege ~ '^(SELECT|INSERT|UPDATE|DELETE|USAGE|EXECUTE)( \([a-z_0-9, ]+\))?$'),
+    PRIMARY KEY (kind, object_type, object, privilege)
+);
+COMMENT ON TABLE access_rule IS 'the privileges of each access kind, given by crm.grant_access';
+
+CREATE TABLE access_grantee (
+    role name NOT NULL,
+    kind text NOT NULL,
+    granted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (role, kind)
+);
+COMMENT ON TABLE access_grantee IS 'which roles crm.grant_access gave which kind, so that an upgrade can give it again';
+
+CREATE FUNCTION shop_date(at timestamptz DEFAULT now()) RETURNS date
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (at AT TIME ZONE s.time_zone)::date FROM settings s;
+END;
+COMMENT ON FUNCTION shop_date(timestamptz) IS 'the day of a moment in the store''s time zone';
+
+CREATE TABLE job_progress (
+    job text PRIMARY KEY,
+    state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'stopped')),
+    done bigint NOT NULL DEFAULT 0,
+    total bigint,
+    cursor jsonb,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE job_progress IS 'how far the long procedures are; cursor is where a stopped one goes on';

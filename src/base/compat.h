@@ -1,0 +1,40 @@
+/*
+ * The only place that tests PG_VERSION_NUM: what differs between PostgreSQL 15 and 18 gets one name here.
+ */
+#ifndef CRM_COMPAT_H
+#define CRM_COMPAT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "crm needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* Input functions report errors softly since 16; before, they raise them. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define CRM_ESCONTEXT(fcinfo) ((fcinfo)->context)
+#define crm_ereturn(escontext, result, ...) ereturn(escontext, result, __VA_ARGS__)
+#else
+#define CRM_ESCONTEXT(fcinfo) NULL
+#define crm_ereturn(escontext, result, ...)                                                                            \
+	do                                                                                                                 \
+	{                                                                                                                  \
+		(void) (escontext);                                                                                            \
+		ereport(ERROR, __VA_ARGS__);                                                                                   \
+	} while (0)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
+#else
+#define CRM_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * How a C trigger finds the tables beside its own, and acts as their owner.
+ */
+#ifndef CRM_STORE_H
+#define CRM_STORE_H
+
+#include "base/compat.h"
+
+#include "utils/relcache.h"
+
+/* OID of the table that a foreign key of rel refers to and whose name begins with name (a shard's has a suffix); else InvalidOid. */
+extern Oid store_referenced_table(Relation rel, const char *name);
+
+/* OID of the table called name in the schema of rel, with the same owner as rel; raises when it isn't there or has another. */
+extern Oid store_sibling_table(Relation rel, const char *name);
+
+/* Name of a table, quoted and qualified for use in SQL. */
+extern char *store_qualified_name(Oid relid);
+
+/* Column number of name in rel; raises when there is none. */
+extern AttrNumber store_column(Relation rel, const char *name);
+
+/* Act as the owner of rel with search_path = pg_catalog, pg_temp, as foreign-key triggers do; end restores both. */
+typedef struct StoreOwner
+{
+	Oid user;
+	int security_context;
+	int guc_level;
+} StoreOwner;
+extern void store_owner_begin(Relation rel, StoreOwner *saved);
+extern void store_owner_end(StoreOwner *saved);
+
+#endif

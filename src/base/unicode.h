@@ -1,0 +1,37 @@
+/*
+ * Text as readers see it, by ICU. Everything takes and gives UTF-8; the database must be UTF-8.
+ */
+#ifndef CRM_UNICODE_H
+#define CRM_UNICODE_H
+
+#include "base/compat.h"
+
+#include "lib/stringinfo.h"
+
+typedef enum UnicodeFoldResult
+{
+	UNICODE_FOLD_OK,
+	UNICODE_FOLD_EMPTY,		 /* nothing is left after folding and trimming */
+	UNICODE_FOLD_CONTROL,	 /* has a control character */
+	UNICODE_FOLD_UNASSIGNED, /* has a code point that this ICU does not know */
+} UnicodeFoldResult;
+
+/* Raise unless the database's encoding is UTF-8. */
+extern void unicode_check_database(void);
+
+/* Canonical form of a short text: NFKC_Casefold, white space trimmed and collapsed. Appended to out. */
+extern UnicodeFoldResult unicode_fold(const char *text, int length, StringInfo out);
+
+/* NFKC without case folding, white space kept: full-width forms become plain. Appended to out. */
+extern void unicode_compat(const char *text, int length, StringInfo out);
+
+/* Byte offsets of the grapheme clusters of text: count of clusters; (*offsets)[i] starts cluster i, (*offsets)[count] = length. */
+extern int unicode_graphemes(const char *text, int length, int **offsets);
+
+/* Value 0-9 of a decimal digit in any script, else -1. */
+extern int unicode_digit_value(uint32 codepoint);
+
+/* Version of the running ICU, such as "72.1". */
+extern const char *unicode_icu_version(void);
+
+#endif

@@ -1,0 +1,20 @@
+-- Making, renaming and dropping stores.
+\set SHOW_CONTEXT never
+SET datestyle = 'ISO, YMD';
+SELECT crm.create_store('shop_a');
+SELECT name, version = crm.library_version() AS current, time_zone, currency, language FROM crm.store;
+SELECT crm.create_store('shop_a');
+SELECT crm.create_store('crm');
+SELECT crm.create_store('pg_shop');
+SELECT crm.create_store('shop_b', time_zone => 'Mars/Olympus');
+SELECT crm.create_store('shop_b', currency => 'yuan');
+SELECT crm.create_store('shop_b', language => 'fr');
+SELECT crm.create_store('商店', seed => false);
+SELECT name FROM crm.store ORDER BY 1;
+SELECT crm.rename_store('shop_a', 'shop_b');
+SELECT crm.rename_store('shop_a', 'shop_c');
+SELECT shop_b.shop_date('2026-01-01 23:00+00');
+SELECT crm.drop_store('shop_b', confirm => 'shop');
+SELECT crm.drop_store('shop_b', confirm => 'shop_b');
+SELECT crm.drop_store('商店', '商店');
+SELECT count(*) FROM crm.store;

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Joins the kit's script with the store's, which travels inside functions of the kit.
+set -eu
+printf '%s\n' '\echo Use "CREATE EXTENSION crm" to load this file. \quit'
+for f in sql/kit/*.sql; do
+	printf '\n-- %s\n' "$f"
+	cat "$f"
+done
+
+# wrap FUNCTION COMMENT FILE...: the files as one text that FUNCTION returns
+wrap() {
+	printf '\nCREATE FUNCTION %s() RETURNS text\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n' "$1"
+	printf 'SET search_path = pg_catalog, pg_temp\nAS $crm_function$ SELECT $crm_script$'
+	name=$1 comment=$2
+	shift 2
+	for f in "$@"; do
+		printf '\n-- %s\n' "$f"
+		cat "$f"
+	done
+	printf '$crm_script$::text $crm_function$;\n'
+	printf "COMMENT ON FUNCTION %s() IS '%s';\n" "$name" "$comment"
+}
+wrap store_script 'the SQL that makes the tables, views, functions and triggers of a store; run by create_store' sql/store/*.sql
+wrap seed_script 'the SQL that fills the configuration tables of a new store; run by create_store when seed is true' sql/seed/*.sql

@@ -1,0 +1,103 @@
+# Shared by the scripts beside it: a private copy of PostgreSQL with crm in it, and a throw-away cluster on a socket.
+# Nothing is installed into the system, and everything lies under $CRM_DIR, which crm_clean removes.
+
+crm_pg_config=${PG_CONFIG:-pg_config}
+
+# PostgreSQL refuses to run as root: root steps down to the user that Debian's package made.
+if [ "$(id -u)" = 0 ]; then
+	crm_user=${CRM_USER:-postgres}
+	as_server() { runuser -u "$crm_user" -- env HOME="$CRM_DIR" "$@"; }
+else
+	crm_user=$(id -un)
+	as_server() { env HOME="$CRM_DIR" "$@"; }
+fi
+
+# crm_build: compiles for the PostgreSQL of pg_config, without bitcode (twice as fast).
+crm_build() {
+	if [ -n "${SANITIZE:-}" ]; then
+		CRM_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 ${CRM_CFLAGS:-}"
+		CRM_LDFLAGS="-fsanitize=address,undefined ${CRM_LDFLAGS:-}"
+	fi
+	if [ -n "${COVERAGE:-}" ]; then
+		CRM_CFLAGS="--coverage -O0 ${CRM_CFLAGS:-}"
+		CRM_LDFLAGS="--coverage ${CRM_LDFLAGS:-}"
+	fi
+	if [ -n "${CI:-}" ]; then
+		CRM_CFLAGS="-Werror -DUSE_ASSERT_CHECKING ${CRM_CFLAGS:-}"
+	fi
+	# Objects compiled with other flags are of no use.
+	stamp="$crm_pg_config ${CRM_CFLAGS:-} ${CRM_LDFLAGS:-}"
+	if [ "$(cat .build-flags 2>/dev/null || true)" != "$stamp" ]; then
+		make -s PG_CONFIG="$crm_pg_config" with_llvm=no clean >/dev/null 2>&1 || true
+		printf '%s\n' "$stamp" >.build-flags
+	fi
+	make -s -j"$(nproc)" PG_CONFIG="$crm_pg_config" with_llvm=no \
+		CRM_CFLAGS="${CRM_CFLAGS:-}" CRM_LDFLAGS="${CRM_LDFLAGS:-}" all
+}
+
+# crm_private DIR: a copy of PostgreSQL's programs and files under DIR, with crm installed in it. The programs find their
+# files by where they lie themselves, so the copy works without a word of configuration.
+crm_private() {
+	CRM_DIR=$1
+	mkdir -p "$CRM_DIR"
+	bindir=$("$crm_pg_config" --bindir)
+	for d in "$bindir" "$("$crm_pg_config" --pkglibdir)" "$("$crm_pg_config" --sharedir)"; do
+		mkdir -p "$CRM_DIR/pg$d"
+		cp -a "$d/." "$CRM_DIR/pg$d/"
+	done
+	# Debian puts pg_config, the one program not among the others, in /usr/bin.
+	[ -e "$CRM_DIR/pg$bindir/pg_config" ] || cp "$(command -v "$crm_pg_config")" "$CRM_DIR/pg$bindir/pg_config"
+	make -s PG_CONFIG="$crm_pg_config" with_llvm=no \
+		CRM_CFLAGS="${CRM_CFLAGS:-}" CRM_LDFLAGS="${CRM_LDFLAGS:-}" DESTDIR="$CRM_DIR/pg" install >/dev/null
+	[ "$(id -u)" != 0 ] || chown -R "$crm_user" "$CRM_DIR"
+	PATH="$CRM_DIR/pg$bindir:$PATH"
+	export PATH CRM_DIR
+	if [ -n "${SANITIZE:-}" ]; then
+		# The server is not built with the sanitizer, so its runtime comes first by preloading; PostgreSQL never
+		# frees what lives until exit, so leaks are not looked for.
+		LD_PRELOAD="$(${CC:-gcc} -print-file-name=libasan.so) $(${CC:-gcc} -print-file-name=libubsan.so)"
+		ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:verify_asan_link_order=0
+		UBSAN_OPTIONS=print_stacktrace=1
+		export CRM_PRELOAD="$LD_PRELOAD" ASAN_OPTIONS UBSAN_OPTIONS
+		unset LD_PRELOAD
+	fi
+}
+
+# crm_start: makes and starts the cluster of $CRM_DIR, reached by PGHOST and PGPORT.
+crm_start() {
+	PGDATA=$CRM_DIR/data
+	PGHOST=$CRM_DIR/run
+	PGPORT=54329
+	PGUSER=$crm_user
+	PGDATABASE=postgres
+	export PGDATA PGHOST PGPORT PGUSER PGDATABASE
+	if [ ! -d "$PGDATA" ]; then
+		as_server mkdir -p "$PGHOST"
+		as_server initdb -D "$PGDATA" -U "$PGUSER" --encoding=UTF8 --no-locale --auth=trust --no-sync >"$CRM_DIR/initdb.log" 2>&1
+		as_server sh -c "cat >>'$PGDATA/postgresql.conf'" <<-CONF
+			listen_addresses = ''
+			unix_socket_directories = '$PGHOST'
+			port = $PGPORT
+			max_connections = 150
+			shared_buffers = ${CRM_SHARED_BUFFERS:-256MB}
+			max_wal_size = 4GB
+			fsync = ${CRM_FSYNC:-off}
+			timezone = 'UTC'
+			datestyle = 'ISO, YMD'
+			intervalstyle = 'postgres'
+			log_line_prefix = '%m [%p] %a '
+			max_prepared_transactions = 10
+		CONF
+	fi
+	as_server env ${CRM_PRELOAD:+LD_PRELOAD="$CRM_PRELOAD"} pg_ctl -D "$PGDATA" -l "$CRM_DIR/server.log" -w -t 60 start >/dev/null ||
+		{ tail -n 30 "$CRM_DIR/server.log" >&2; return 1; }
+}
+
+crm_stop() {
+	[ ! -f "${PGDATA:-}/postmaster.pid" ] || as_server pg_ctl -D "$PGDATA" -m fast -w stop >/dev/null 2>&1 || true
+}
+
+crm_clean() {
+	crm_stop
+	[ -z "${CRM_DIR:-}" ] || rm -rf "$CRM_DIR"
+}
