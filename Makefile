@@ -44,7 +44,7 @@ endif
 # The version is passed on the command line, so a new one rebuilds everything.
 $(OBJS): crm.control
 
-$(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL)
+$(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL) $(wildcard sql/upgrade/store--*.sql)
 	sh tools/join-sql.sh > $@.tmp && mv $@.tmp $@
 
 .PHONY: setup demo test test-long bench lint sanitize coverage dist

@@ -22,3 +22,17 @@ wrap() {
 }
 wrap store_script 'the SQL that makes the tables, views, functions and triggers of a store; run by create_store' sql/store/*.sql
 wrap seed_script 'the SQL that fills the configuration tables of a new store; run by create_store when seed is true' sql/seed/*.sql
+
+# The steps that lead an older store to this version: sql/upgrade/store--X--Y.sql
+printf '\nCREATE FUNCTION store_upgrade_steps() RETURNS TABLE (from_version text, to_version text, script text)\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n'
+printf 'SET search_path = pg_catalog, pg_temp\nAS $crm_function$\nSELECT NULL::text, NULL::text, NULL::text WHERE false\n'
+for f in sql/upgrade/store--*--*.sql; do
+	[ -e "$f" ] || continue
+	versions=$(basename "$f" .sql)
+	versions=${versions#store--}
+	printf "UNION ALL SELECT '%s', '%s', \$crm_script\$\n-- %s\n" "${versions%%--*}" "${versions##*--}" "$f"
+	cat "$f"
+	printf '$crm_script$\n'
+done
+printf '$crm_function$;\n'
+printf "COMMENT ON FUNCTION store_upgrade_steps() IS 'the scripts that bring a store of an older version up, step by step; run by upgrade_store';\n"

@@ -124,6 +124,7 @@ BEGIN
         VALUES (crm.library_version(), create_store.time_zone, create_store.currency, create_store.language);
         PERFORM crm.run_script(crm.seed_script());
     END IF;
+    PERFORM crm.write_manifest(name);
 END
 $$;
 COMMENT ON FUNCTION create_store(text, boolean, text, text, text) IS
