@@ -31,6 +31,15 @@
 	} while (0)
 #endif
 
+/* Calls an input function; false when it reported an error softly, which it can since 16. */
+#if PG_VERSION_NUM >= 160000
+#define crm_input_call(function, text, escontext, result)                                                              \
+	DirectInputFunctionCallSafe(function, text, InvalidOid, -1, escontext, result)
+#else
+#define crm_input_call(function, text, escontext, result)                                                              \
+	((void) (escontext), *(result) = DirectFunctionCall1(function, CStringGetDatum(text)), true)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
 #else
