@@ -8,7 +8,7 @@ SELECT a::audience FROM (VALUES ('{}'), (' { 3 , 1,2 ,2} '), ('{1,2}'), ('{5-9,1
     ('{4294967295,4294967296}'), ('{-9223372036854775808,9223372036854775807}'), ('{1-4294967295}'), ('{7-7}'),
     ('{-5-5}'), ('{0-100000,100002-200000}')) v(a);
 SELECT pg_column_size('{1-4294967295}'::audience) < 1000000 AS compact, cardinality('{1-4294967295}'::audience);
-\set VERBOSITY verbose
+\set VERBOSITY sqlstate
 SELECT 'x'::audience;
 \set VERBOSITY default
 SELECT ''::audience;
@@ -109,5 +109,4 @@ SET search_path = public, crm;
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
 WHERE nspname = 'crm' AND proname ~ 'audience' AND prorettype <> 'internal'::regtype AND obj_description(p.oid, 'pg_proc') IS NULL
   AND NOT 'internal'::regtype = ANY (proargtypes) ORDER BY 1;
-SELECT opcmethod, amvalidate(c.oid) FROM pg_opclass c, LATERAL (SELECT amname AS opcmethod FROM pg_am WHERE oid = c.opcmethod) m
-WHERE opcintype = 'audience'::regtype ORDER BY 1;
+SELECT amname, amvalidate(c.oid) FROM pg_opclass c JOIN pg_am m ON m.oid = opcmethod WHERE opcintype = 'audience'::regtype ORDER BY 1;
