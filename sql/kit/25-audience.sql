@@ -110,9 +110,9 @@ COMMENT ON FUNCTION or_cardinality(audience, audience) IS 'cardinality(a | b) wi
 CREATE FUNCTION minus_cardinality(audience, audience) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION minus_cardinality(audience, audience) IS 'cardinality(a - b) without making the set';
-CREATE FUNCTION jaccard(audience, audience) RETURNS double precision
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'audience_jaccard';
-COMMENT ON FUNCTION jaccard(audience, audience) IS 'share of the ids of either that are in both, 0 to 1; null when both are empty';
+CREATE FUNCTION audience_jaccard(audience, audience) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION audience_jaccard(audience, audience) IS 'likeness, 0 to 1: share of the ids of either that are in both; 1 for two empty ones. Its name leaves jaccard() to tag sets, so that literals need no cast there';
 CREATE FUNCTION members(audience) RETURNS SETOF bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10000 AS 'MODULE_PATHNAME', 'audience_members';
 COMMENT ON FUNCTION members(audience) IS 'the ids in order; in a select list they stream';

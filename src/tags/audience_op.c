@@ -160,7 +160,7 @@ minus_cardinality(PG_FUNCTION_ARGS)
 }
 
 /*
- * Share of the ids of either that are in both; null when both are empty
+ * Share of the ids of either that are in both; two empty ones are alike
  */
 PG_FUNCTION_INFO_V1(audience_jaccard);
 Datum
@@ -171,9 +171,7 @@ audience_jaccard(PG_FUNCTION_ARGS)
 	int64 common = audience_common(a, b);
 	int64 either = audience_count(a) + audience_count(b) - common;
 
-	if (either == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8((double) common / (double) either);
+	PG_RETURN_FLOAT8(either == 0 ? 1.0 : (double) common / (double) either);
 }
 
 /*

@@ -39,7 +39,7 @@ FROM (VALUES ('{1-5}'::audience, '{4-8}'::audience), ('{1-5}', '{2,3}'), ('{}', 
     ('{1,70000,8589934593}', '{70000,8589934592}'), ('{-1}', '{1}')) v(a, b);
 SELECT '{1,5}'::audience @> 5 AS yes, '{1,5}'::audience @> 4 AS no, 5 <@ '{1-9}'::audience AS yes, '{1-9}'::audience @> '{2}' AS yes,
        '{-4294967296}'::audience @> -4294967296 AS yes, '{}'::audience @> 0 AS no;
-SELECT and_cardinality(a, b), or_cardinality(a, b), minus_cardinality(a, b), jaccard(a, b)
+SELECT and_cardinality(a, b), or_cardinality(a, b), minus_cardinality(a, b), audience_jaccard(a, b)
 FROM (VALUES ('{1-5}'::audience, '{4-8}'::audience), ('{}', '{}')) v(a, b);
 
 -- Order and classes. Equal sets are equal however they came about.
