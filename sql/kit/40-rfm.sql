@@ -74,11 +74,21 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION rfm_score(rfm_model, double precision, double precision, double precision) IS
 'scores a customer: recency is days since the last order (the fewer, the higher the score), frequency orders, monetary spend; null when one is null';
 
+CREATE FUNCTION rfm_score(model rfm_model, recency double precision, frequency double precision, monetary numeric) RETURNS rfm
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'rfm_score_numeric';
+COMMENT ON FUNCTION rfm_score(rfm_model, double precision, double precision, numeric) IS 'the same of an amount that is numeric, without the cost of the cast';
+
 CREATE FUNCTION rfm_fit_add(internal, double precision, double precision, double precision) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION rfm_fit_add(internal, double precision, double precision, double precision, integer) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION rfm_fit_add(internal, double precision, double precision, double precision, integer, text) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION rfm_fit_add_numeric(internal, double precision, double precision, numeric) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION rfm_fit_add_numeric(internal, double precision, double precision, numeric, integer) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION rfm_fit_add_numeric(internal, double precision, double precision, numeric, integer, text) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION rfm_fit_combine(internal, internal) RETURNS internal LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION rfm_fit_serialize(internal) RETURNS bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
@@ -100,6 +110,18 @@ COMMENT ON AGGREGATE rfm_fit(double precision, double precision, double precisio
 'fits a model with the method quantile';
 COMMENT ON AGGREGATE rfm_fit(double precision, double precision, double precision, integer, text) IS
 'fits a model to customers: cut points are those of percentile_cont at 1/bins, 2/bins ... Method quantile: bins (a, b]. Method quantile_plus_one: cut points + 1, bins [a, b), as the R package rfm does. Customers with a null are left out; null when none is left. Bins and method are those of the first row. Errors: 22023 bins not 2 to 100, unknown method, value not finite';
+CREATE AGGREGATE rfm_fit(recency double precision, frequency double precision, monetary numeric) (
+    SFUNC = rfm_fit_add_numeric, STYPE = internal, FINALFUNC = rfm_fit_final, COMBINEFUNC = rfm_fit_combine,
+    SERIALFUNC = rfm_fit_serialize, DESERIALFUNC = rfm_fit_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE rfm_fit(double precision, double precision, numeric) IS 'the same of amounts that are numeric, without the cost of the cast';
+CREATE AGGREGATE rfm_fit(recency double precision, frequency double precision, monetary numeric, bins integer) (
+    SFUNC = rfm_fit_add_numeric, STYPE = internal, FINALFUNC = rfm_fit_final, COMBINEFUNC = rfm_fit_combine,
+    SERIALFUNC = rfm_fit_serialize, DESERIALFUNC = rfm_fit_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE rfm_fit(double precision, double precision, numeric, integer) IS 'the same of amounts that are numeric';
+CREATE AGGREGATE rfm_fit(recency double precision, frequency double precision, monetary numeric, bins integer, method text) (
+    SFUNC = rfm_fit_add_numeric, STYPE = internal, FINALFUNC = rfm_fit_final, COMBINEFUNC = rfm_fit_combine,
+    SERIALFUNC = rfm_fit_serialize, DESERIALFUNC = rfm_fit_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE rfm_fit(double precision, double precision, numeric, integer, text) IS 'the same of amounts that are numeric';
 
 CREATE FUNCTION rfm_segment(rfm, scheme text DEFAULT 'rfm_package', lang text DEFAULT 'en') RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

@@ -55,7 +55,7 @@ FROM (SELECT c.customer_id,
              c.spend_total AS monetary,
              rfm_score(r.model,
                        (now() AT TIME ZONE s.time_zone)::date - (c.last_order_at AT TIME ZONE s.time_zone)::date,
-                       c.order_count, c.spend_total::double precision) AS rfm,
+                       c.order_count, c.spend_total) AS rfm,
              r.model, s.rfm_scheme AS scheme, s.language
       FROM customer_summary c
       CROSS JOIN settings s
@@ -72,7 +72,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT v.customer_id, v.recency, v.frequency, v.monetary, v.score, rfm_segment(v.score, v.model, v.rfm_scheme, v.language)
     FROM (SELECT b.customer_id, b.recency, b.frequency, b.monetary, r.model, s.rfm_scheme, s.language,
-                 rfm_score(r.model, b.recency, b.frequency, b.monetary::double precision) AS score
+                 rfm_score(r.model, b.recency, b.frequency, b.monetary) AS score
           FROM buyer_rfm_values(customer_rfm_at.as_of) b
           CROSS JOIN settings s
           LEFT JOIN rfm_fit r ON r.rfm_fit_id = (SELECT l.rfm_fit_id FROM rfm_fit l

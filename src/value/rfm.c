@@ -3,6 +3,7 @@
 #include "libpq/pqformat.h"
 #include "utils/builtins.h"
 
+#include "base/number.h"
 #include "value/rfm.h"
 
 /*
@@ -155,20 +156,38 @@ m(PG_FUNCTION_ARGS)
 /*
  * Score a customer; the smaller the recency (days since the last order), the higher its score
  */
+static int32
+score(Datum datum, double recency, double frequency, double monetary)
+{
+	RfmModel *model = rfm_model_get(datum);
+	const uint8 *cuts = model->cuts;
+	const double *cut = model->cut;
+	int r = cuts[RFM_R] + 2 - rfm_bin(cut, cuts[RFM_R], model->right_closed, recency);
+	int f = rfm_bin(cut + cuts[RFM_R], cuts[RFM_F], model->right_closed, frequency);
+	int m = rfm_bin(cut + cuts[RFM_R] + cuts[RFM_F], cuts[RFM_M], model->right_closed, monetary);
+
+	if ((Pointer) model != DatumGetPointer(datum))
+		pfree(model);
+	return RFM_MAKE(r, f, m);
+}
+
+/*
+ * Score a customer whose monetary value is a double
+ */
 PG_FUNCTION_INFO_V1(rfm_score);
 Datum
 rfm_score(PG_FUNCTION_ARGS)
 {
-	RfmModel *model = rfm_model_get(PG_GETARG_DATUM(0));
-	int score[RFM_AXES];
-	const double *cut = model->cut;
+	PG_RETURN_INT32(score(PG_GETARG_DATUM(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_FLOAT8(3)));
+}
 
-	for (int axis = 0; axis < RFM_AXES; axis++)
-	{
-		score[axis] = rfm_bin(cut, model->cuts[axis], model->right_closed, PG_GETARG_FLOAT8(axis + 1));
-		cut += model->cuts[axis];
-	}
-	score[RFM_R] = model->cuts[RFM_R] + 2 - score[RFM_R];
-	PG_FREE_IF_COPY(model, 0);
-	PG_RETURN_INT32(RFM_MAKE(score[RFM_R], score[RFM_F], score[RFM_M]));
+/*
+ * Score a customer whose monetary value is numeric
+ */
+PG_FUNCTION_INFO_V1(rfm_score_numeric);
+Datum
+rfm_score_numeric(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(
+		score(PG_GETARG_DATUM(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), number_to_double(PG_GETARG_DATUM(3))));
 }

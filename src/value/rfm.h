@@ -50,13 +50,13 @@ rfm_bin(const double *cut, int n, bool right_closed, double value)
 {
 	int bin = 1;
 
-	/* Few cut points: counting them all beats a search that the processor cannot predict. */
+	/* Few cut points: counting them all beats a search that the processor cannot predict. NaN is the greatest value. */
 	if (right_closed)
 		for (int i = 0; i < n; i++)
-			bin += cut[i] < value;
+			bin += !(value <= cut[i]);
 	else
 		for (int i = 0; i < n; i++)
-			bin += cut[i] <= value;
+			bin += !(value < cut[i]);
 	return bin;
 }
 

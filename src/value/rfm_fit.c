@@ -7,6 +7,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/number.h"
 #include "value/rfm.h"
 
 /*
@@ -96,9 +97,8 @@ read_options(FunctionCallInfo fcinfo, RfmFit *fit)
 /*
  * Add a customer; one with a null among the three values is left out
  */
-PG_FUNCTION_INFO_V1(rfm_fit_add);
-Datum
-rfm_fit_add(PG_FUNCTION_ARGS)
+static Datum
+fit_add(FunctionCallInfo fcinfo, bool numeric)
 {
 	RfmFit *fit = PG_ARGISNULL(0) ? NULL : (RfmFit *) PG_GETARG_POINTER(0);
 
@@ -116,7 +116,7 @@ rfm_fit_add(PG_FUNCTION_ARGS)
 	fit_reserve(fit, 1);
 	for (int axis = 0; axis < RFM_AXES; axis++)
 	{
-		double value = PG_GETARG_FLOAT8(axis + 1);
+		double value = numeric && axis == RFM_M ? number_to_double(PG_GETARG_DATUM(3)) : PG_GETARG_FLOAT8(axis + 1);
 
 		if (unlikely(!isfinite(value)))
 			ereport(ERROR,
@@ -127,6 +127,26 @@ rfm_fit_add(PG_FUNCTION_ARGS)
 	}
 	fit->n++;
 	PG_RETURN_POINTER(fit);
+}
+
+/*
+ * Add a customer whose monetary value is a double
+ */
+PG_FUNCTION_INFO_V1(rfm_fit_add);
+Datum
+rfm_fit_add(PG_FUNCTION_ARGS)
+{
+	return fit_add(fcinfo, false);
+}
+
+/*
+ * Add a customer whose monetary value is numeric
+ */
+PG_FUNCTION_INFO_V1(rfm_fit_add_numeric);
+Datum
+rfm_fit_add_numeric(PG_FUNCTION_ARGS)
+{
+	return fit_add(fcinfo, true);
 }
 
 /*
@@ -165,7 +185,80 @@ typedef struct RfmFitHeader
 	int64 n;
 	int32 bins;
 	int32 plus_one;
+	uint8 encoding[8]; /* of each axis; the rest is zero */
 } RfmFitHeader;
+
+/* Days, orders and amounts of money fit in fewer bytes than a double; every other double travels as it is. */
+enum
+{
+	ENCODE_DOUBLE,
+	ENCODE_UINT16,
+	ENCODE_CENTS
+};
+static const Size encoded_size[] = {sizeof(double), sizeof(uint16), sizeof(int32)};
+#define ENCODINGS lengthof(encoded_size)
+
+/*
+ * The smallest encoding that gives back every value exactly
+ */
+static int
+choose_encoding(const double *value, int64 n)
+{
+	int64 i;
+
+	for (i = 0; i < n && value[i] >= 0 && value[i] <= PG_UINT16_MAX && value[i] == (uint16) value[i]; i++)
+		;
+	if (i == n)
+		return ENCODE_UINT16;
+	for (i = 0; i < n && fabs(value[i]) <= 2e7 && value[i] == rint(value[i] * 100) / 100; i++)
+		;
+	return i == n ? ENCODE_CENTS : ENCODE_DOUBLE;
+}
+
+/*
+ * Write values in an encoding
+ */
+static void
+encode(int encoding, const double *value, int64 n, char *to)
+{
+	if (encoding == ENCODE_DOUBLE)
+		memcpy(to, value, sizeof(double) * n);
+	else
+		for (int64 i = 0; i < n; i++, to += encoded_size[encoding])
+		{
+			uint16 whole = (uint16) value[i];
+			int32 cents = (int32) rint(value[i] * 100);
+
+			memcpy(to, encoding == ENCODE_UINT16 ? (void *) &whole : (void *) &cents, encoded_size[encoding]);
+		}
+}
+
+/*
+ * Read values in an encoding
+ */
+static void
+decode(int encoding, const char *from, int64 n, double *value)
+{
+	if (encoding == ENCODE_DOUBLE)
+		memcpy(value, from, sizeof(double) * n);
+	else
+		for (int64 i = 0; i < n; i++, from += encoded_size[encoding])
+		{
+			uint16 whole;
+			int32 cents;
+
+			if (encoding == ENCODE_UINT16)
+			{
+				memcpy(&whole, from, sizeof(whole));
+				value[i] = whole;
+			}
+			else
+			{
+				memcpy(&cents, from, sizeof(cents));
+				value[i] = cents / 100.0;
+			}
+		}
+}
 
 /*
  * Pack a state for its way from a worker to the leader
@@ -175,12 +268,16 @@ Datum
 rfm_fit_serialize(PG_FUNCTION_ARGS)
 {
 	RfmFit *fit = (RfmFit *) PG_GETARG_POINTER(0);
-	Size bytes = sizeof(double) * fit->n;
-	Size size = VARHDRSZ + sizeof(RfmFitHeader) + bytes * RFM_AXES;
-	RfmFitHeader header = {fit->n, fit->bins, fit->plus_one};
+	RfmFitHeader header = {fit->n, fit->bins, fit->plus_one, {0}};
+	Size size = VARHDRSZ + sizeof(RfmFitHeader);
 	bytea *out;
 	char *to;
 
+	for (int axis = 0; axis < RFM_AXES; axis++)
+	{
+		header.encoding[axis] = choose_encoding(fit->value[axis], fit->n);
+		size += encoded_size[header.encoding[axis]] * fit->n;
+	}
 	if (!AllocSizeIsValid(size))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -192,8 +289,11 @@ rfm_fit_serialize(PG_FUNCTION_ARGS)
 	to = VARDATA(out);
 	memcpy(to, &header, sizeof(header));
 	to += sizeof(header);
-	for (int axis = 0; axis < RFM_AXES; axis++, to += bytes)
-		memcpy(to, fit->value[axis], bytes);
+	for (int axis = 0; axis < RFM_AXES; axis++)
+	{
+		encode(header.encoding[axis], fit->value[axis], fit->n, to);
+		to += encoded_size[header.encoding[axis]] * fit->n;
+	}
 	PG_RETURN_BYTEA_P(out);
 }
 
@@ -207,6 +307,7 @@ rfm_fit_deserialize(PG_FUNCTION_ARGS)
 	bytea *in = PG_GETARG_BYTEA_PP(0);
 	Size size = VARSIZE_ANY_EXHDR(in);
 	const char *from = VARDATA_ANY(in);
+	Size row = 0;
 	RfmFitHeader header;
 	RfmFit *fit;
 
@@ -215,14 +316,23 @@ rfm_fit_deserialize(PG_FUNCTION_ARGS)
 		elog(ERROR, "invalid state of rfm_fit");
 	memcpy(&header, from, sizeof(header));
 	from += sizeof(header);
-	if (header.n < 0 || (size - sizeof(header)) / (sizeof(double) * RFM_AXES) != header.n)
+	for (int axis = 0; axis < RFM_AXES; axis++)
+	{
+		if (header.encoding[axis] >= ENCODINGS)
+			elog(ERROR, "invalid state of rfm_fit");
+		row += encoded_size[header.encoding[axis]];
+	}
+	if (header.n < 0 || header.n > size / row || size - sizeof(header) != header.n * row)
 		elog(ERROR, "invalid state of rfm_fit");
 	fit = fit_make(CurrentMemoryContext, header.n);
 	fit->bins = header.bins;
 	fit->plus_one = header.plus_one;
 	fit->n = header.n;
-	for (int axis = 0; axis < RFM_AXES; axis++, from += sizeof(double) * header.n)
-		memcpy(fit->value[axis], from, sizeof(double) * header.n);
+	for (int axis = 0; axis < RFM_AXES; axis++)
+	{
+		decode(header.encoding[axis], from, header.n, fit->value[axis]);
+		from += encoded_size[header.encoding[axis]] * header.n;
+	}
 	PG_RETURN_POINTER(fit);
 }
 
@@ -281,32 +391,54 @@ select_rank(double *value, int64 first, int64 last, int64 k)
 }
 
 /*
+ * Put in place the ranks below cut points from..to, all of which lie within value[first..last]
+ */
+static void
+select_cuts(const RfmFit *fit, double *value, int64 first, int64 last, int from, int to)
+{
+	int middle = from + (to - from) / 2;
+	int64 rank;
+
+	if (from > to || first >= last)
+		return;
+	/* The middle one first, so that the others are sought in halves. */
+	rank = (int64) floor((double) middle / fit->bins * (fit->n - 1));
+	select_rank(value, first, last, rank);
+	select_cuts(fit, value, first, rank, from, middle - 1);
+	select_cuts(fit, value, rank, last, middle + 1, to);
+}
+
+/*
  * The cut points of one axis: what percentile_cont gives at 1/bins, 2/bins, ...
  */
 static void
 fit_cuts(const RfmFit *fit, double *value, double *cut)
 {
-	int64 settled = 0;
+	int64 settled = fit->n;
+	int64 above = fit->n;
 
-	for (int i = 1; i < fit->bins; i++)
+	select_cuts(fit, value, 0, fit->n - 1, 1, fit->bins - 1);
+	for (int i = fit->bins - 1; i >= 1; i--)
 	{
 		double position = (double) i / fit->bins * (fit->n - 1);
 		int64 low = (int64) floor(position);
-		int64 high = (int64) ceil(position);
-		double next;
+		double next = value[low];
 
-		select_rank(value, settled, fit->n - 1, low);
-		next = value[low];
-		if (high > low)
+		if (low < settled)
 		{
-			next = value[high];
-			for (int64 j = high + 1; j < fit->n; j++)
+			above = settled;
+			settled = low;
+		}
+		if (position > low)
+		{
+			/* The value of the next rank is the least of those up to the next rank in place. */
+			next = value[low + 1];
+			for (int64 j = low + 2; j < fit->n && j <= above; j++)
 				next = Min(next, value[j]);
 		}
 		cut[i - 1] = value[low] + (position - low) * (next - value[low]);
 		if (fit->plus_one)
 			cut[i - 1] += 1;
-		settled = low;
 	}
 }
 

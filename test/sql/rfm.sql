@@ -53,6 +53,16 @@ FROM unnest(ARRAY[false, true]) closed, unnest(ARRAY[9.5, 10, 10.5, 20, 21]) v O
 SELECT rfm_score(rfm_model('{10}', '{10}', '{10}'), NULL, 1, 1) IS NULL AS null_in;
 SELECT rfm_score(rfm_model('{10}', '{10}', '{10}'), 'Infinity', 'Infinity', '-Infinity');
 
+-- A numeric amount is the double that its cast gives.
+SELECT count(*), count(*) FILTER (WHERE (m_cuts(rfm_fit))[1] <> v::float8) AS differs
+FROM (SELECT v, rfm_fit(1, 1, v)
+      FROM (SELECT (s || d || e)::numeric AS v FROM unnest(ARRAY['', '-']) s,
+                   unnest(ARRAY['0', '0.1', '0.01', '12.34', '0.00001234', '9999.9999', '123456789.12', '9007199254740992', '9007199254740993', '90071992547409.93',
+                                '0.3333333333333333', '1234567890123456.7', '99999999999999999999', '0.07', '1.005', '4.35', '70000000']) d,
+                   unnest(ARRAY['', 'e-12', 'e18', 'e-30', 'e40']) e
+            UNION ALL SELECT (g * 7919 % 100003) / 100.0 FROM generate_series(1, 1000) g) x
+      GROUP BY v) y;
+SELECT rfm_score(rfm_model('{1}', '{1}', '{1}'), 1, 1, 'NaN'::numeric), rfm_score(rfm_model('{1}', '{1}', '{1}'), 1, 1, '-Infinity'::numeric);
 -- The fit equals percentile_cont, and every type of number goes in.
 CREATE TEMP TABLE buyer AS
 SELECT g AS id, (g * 7919) % 400 AS recency, ((g * 104729) % 23)::bigint AS frequency, ((g * 15485863::bigint) % 99991) / 100.0 AS monetary
@@ -79,6 +89,12 @@ SELECT round(avg(r(s)), 6) AS r, round(avg(f(s)), 6) AS f, round(avg(m(s)), 6) A
 FROM (SELECT rfm_score(model, recency, frequency, monetary) AS s, model::text AS any_model
       FROM buyer, (SELECT rfm_fit(recency, frequency, monetary) AS model FROM buyer) x) y
 GROUP BY any_model;
+-- Fewer customers than bins.
+SELECT count(*), bool_and(r_cuts(q) = r) AS r, bool_and(m_cuts(q) = m) AS m
+FROM (SELECT n, b, rfm_fit(recency, frequency, monetary, b) AS q,
+             percentile_cont((SELECT array_agg(i::float8 / b ORDER BY i) FROM generate_series(1, b - 1) i)) WITHIN GROUP (ORDER BY recency) AS r,
+             percentile_cont((SELECT array_agg(i::float8 / b ORDER BY i) FROM generate_series(1, b - 1) i)) WITHIN GROUP (ORDER BY monetary) AS m
+      FROM buyer, generate_series(18, 120, 3) n, unnest(ARRAY[5, 47, 100]) b WHERE id <= n GROUP BY n, b) x;
 -- Sorted, reversed and constant input; small input; nulls.
 SELECT rfm_fit(g, -g, 7) FROM generate_series(1, 3000) g;
 SELECT rfm_fit(g, g, g) FROM generate_series(1, 2) g;
