@@ -230,6 +230,12 @@ unicode_digit_value(uint32 codepoint)
 	return u_charDigitValue((UChar32) codepoint);
 }
 
+bool
+unicode_is_letter(uint32 codepoint)
+{
+	return u_isalpha((UChar32) codepoint);
+}
+
 const char *
 unicode_icu_version(void)
 {

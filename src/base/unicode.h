@@ -31,6 +31,9 @@ extern int unicode_graphemes(const char *text, int length, int **offsets);
 /* Value 0-9 of a decimal digit in any script, else -1. */
 extern int unicode_digit_value(uint32 codepoint);
 
+/* Is it a letter of any script? */
+extern bool unicode_is_letter(uint32 codepoint);
+
 /* Version of the running ICU, such as "72.1". */
 extern const char *unicode_icu_version(void);
 

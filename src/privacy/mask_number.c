@@ -1,0 +1,571 @@
+/*
+ * Masks of things that have a shape: phone, identity, card and account numbers, e-mail, addresses of machines, dates.
+ */
+#include "base/crm.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "base/unicode.h"
+#include "privacy/mask.h"
+
+#define MAX_PHONE_DIGITS 20
+
+/* A phone number taken apart. */
+typedef struct Phone
+{
+	char digits[MAX_PHONE_DIGITS + 1];
+	int count;
+	bool plus;
+	char gap[MAX_PHONE_DIGITS + 1]; /* the separator before digit i, 0 when none */
+	int last_gap;
+	int extension; /* digits of an extension that is marked as such */
+} Phone;
+
+/*
+ * Take a phone number apart: false when anything else is in it
+ */
+static bool
+parse_phone(const char *s, int length, Phone *phone)
+{
+	int i = 0;
+	bool extension = false;
+
+	memset(phone, 0, sizeof(*phone));
+	if (s[0] == '+')
+	{
+		phone->plus = true;
+		i = 1;
+	}
+	for (; i < length; i++)
+	{
+		char c = s[i];
+
+		if (is_digit(c))
+		{
+			if (extension)
+				phone->extension++;
+			else if (phone->count >= MAX_PHONE_DIGITS)
+				return false;
+			else
+			{
+				if (phone->gap[phone->count])
+					phone->last_gap = phone->count;
+				phone->digits[phone->count++] = c;
+			}
+		}
+		else if (c == ' ' || c == '-' || c == '.' || c == '(' || c == ')' || c == '/')
+		{
+			if (phone->count > 0 && !extension)
+				phone->gap[phone->count] = c == ' ' ? ' ' : '-';
+		}
+		else if (phone->count < 7 || extension)
+			return false;
+		else if (c == '#' || c == 'x' || c == 'X' || c == ',')
+			extension = true;
+		else if (i + 3 <= length && (memcmp(s + i, "转", 3) == 0 || memcmp(s + i, "轉", 3) == 0))
+		{
+			extension = true;
+			i += 2;
+		}
+		else if (i + 3 <= length && pg_strncasecmp(s + i, "ext", 3) == 0)
+		{
+			extension = true;
+			i += 2;
+		}
+		else
+			return false;
+	}
+	return phone->count > 0 && phone->extension <= 8 && (!extension || phone->extension > 0);
+}
+
+/*
+ * Number of digits of the country code that d starts with, after ITU-T E.164
+ */
+static int
+country_code_length(const char *d)
+{
+	static const char *const two = "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 "
+								   "62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 ";
+	char pair[4] = {d[0], d[1], ' ', '\0'};
+
+	if (d[0] == '1' || d[0] == '7')
+		return 1;
+	return strstr(two, pair) != NULL ? 2 : 3;
+}
+
+static bool
+is_mobile(const char *d, int count)
+{
+	return count == 11 && d[0] == '1' && d[1] >= '3';
+}
+
+/*
+ * Length of the area code of a mainland landline with the digits d, else 0
+ */
+static int
+area_code_length(const char *d, int count)
+{
+	if (count < 10 || count > 12 || d[0] != '0')
+		return 0;
+	if (d[1] == '1' || d[1] == '2')
+		return (d[1] == '2' || d[2] == '0') && count <= 11 ? 3 : 0;
+	return d[1] >= '3' ? 4 : 0;
+}
+
+/*
+ * Mask the first count digits as one number: false when the shape is not known
+ */
+static bool
+mask_phone_digits(MaskOut *out, const Phone *phone, int count)
+{
+	const char *d = phone->digits;
+	int prefix = 0;
+	int dialled = 0; /* how much of the prefix is not the country code */
+	int national;
+	int left = 0;
+	int right;
+
+	if (phone->plus)
+		prefix = count > 3 ? country_code_length(d) : 0;
+	else if (count > 9 && d[0] == '0' && d[1] == '0')
+	{
+		dialled = 2;
+		prefix = 2 + country_code_length(d + 2);
+	}
+	else if (count == 13 && memcmp(d, "86", 2) == 0 && is_mobile(d + 2, 11))
+		prefix = 2;
+	else if (count == 11 && (memcmp(d, "852", 3) == 0 || memcmp(d, "853", 3) == 0))
+		prefix = 3;
+	else if (count == 12 && memcmp(d, "8869", 4) == 0)
+		prefix = 3;
+	if ((phone->plus && prefix == 0) || count - prefix < 1)
+		return false;
+
+	d += prefix;
+	national = count - prefix;
+	if (prefix > 0)
+	{
+		const char *code = phone->digits + dialled;
+		int code_length = prefix - dialled;
+
+		if (national > 15 - code_length)
+			return false;
+		if (code_length == 2 && memcmp(code, "86", 2) == 0 && is_mobile(d, national))
+			left = 3, right = 4;
+		else if (code_length == 2 && memcmp(code, "86", 2) == 0)
+			right = national >= 9 ? 2 : 0;
+		else if (code_length == 3 && memcmp(code, "85", 2) == 0 && (code[2] == '2' || code[2] == '3') && national == 8)
+			left = 2, right = 2;
+		else if (code_length == 3 && memcmp(code, "886", 3) == 0 && national == 9 && d[0] == '9')
+			left = 3, right = 3;
+		else if (national >= 10)
+			right = 4;
+		else if (national == 9)
+			right = 3;
+		else
+			right = national >= 5 ? 2 : 0;
+	}
+	else if (is_mobile(d, national))
+		left = 3, right = 4;
+	else if (national == 10 && d[0] == '0' && d[1] == '9')
+		left = 4, right = 3;
+	else if ((left = area_code_length(d, national)) > 0)
+		right = 2;
+	else if (national == 10 && (memcmp(d, "400", 3) == 0 || memcmp(d, "800", 3) == 0))
+		left = 3, right = 2;
+	else if (national == 8 && d[0] >= '2')
+		left = 2, right = 2;
+	else if (national == 7 && d[0] >= '2')
+		right = 2;
+	else
+		return false;
+
+	if (phone->plus)
+		mask_char(out, '+');
+	mask_shown(out, phone->digits, prefix);
+	if (prefix > 0 && phone->gap[prefix])
+		mask_char(out, phone->gap[prefix]);
+	mask_shown(out, d, left);
+	/* An area code stays apart as it was written; the groups of a mobile number do not. */
+	if (prefix == 0 && d[0] == '0' && left > 0 && phone->gap[left])
+		mask_char(out, phone->gap[left]);
+	mask_hidden(out, national - left - right);
+	mask_shown(out, d + national - right, right);
+	return true;
+}
+
+/*
+ * Phone numbers: mainland mobile and landline, Hong Kong, Macau, Taiwan, E.164, and virtual numbers with an extension
+ */
+void
+rule_phone(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	Phone phone;
+
+	/* The common case needs no taking apart. */
+	if (length == 11 && s[0] == '1' && s[1] >= '3' && all_digits(s, 11))
+	{
+		mask_middle(out, s, 11, 3, 4);
+		return;
+	}
+	if (!parse_phone(s, length, &phone))
+	{
+		mask_whole(out);
+		return;
+	}
+	if (mask_phone_digits(out, &phone, phone.count))
+	{
+		if (phone.extension == 0)
+			return;
+	}
+	/* A virtual number routes by its extension, so none of that is shown. */
+	else if (phone.extension > 0 || phone.last_gap == 0 || phone.count - phone.last_gap > 6 ||
+			 !mask_phone_digits(out, &phone, phone.last_gap))
+	{
+		mask_whole(out);
+		return;
+	}
+	mask_char(out, '-');
+	mask_hidden(out, 4);
+}
+
+/*
+ * Could this be a domain name that tells nothing of the person? Labels of many digits may be a phone number.
+ */
+static bool
+is_plain_domain(const char *s, int length)
+{
+	int label = 0;
+	int digits = 0;
+	bool dot = false;
+
+	if (length > 253)
+		return false;
+	for (int i = 0; i < length; i++)
+	{
+		if (s[i] == '.')
+		{
+			if (label == 0)
+				return false;
+			dot = true;
+			label = digits = 0;
+			continue;
+		}
+		if (!is_alpha(s[i]) && !is_digit(s[i]) && s[i] != '-')
+			return false;
+		if (++label > 63 || (is_digit(s[i]) && ++digits > 6))
+			return false;
+	}
+	return dot && label >= 2 && digits < label;
+}
+
+/*
+ * E-mail: one or two characters of the local part, of fixed width, and the domain
+ */
+void
+rule_email(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	const char *at = memchr(s, '@', length);
+	int local = at ? (int) (at - s) : 0;
+	int domain = length - local - 1;
+	bool ascii = true;
+
+	if (local == 0 || domain <= 0 || memchr(at + 1, '@', domain) != NULL || local > 256)
+	{
+		mask_whole(out);
+		return;
+	}
+	for (int i = 0; i < local; i++)
+	{
+		if ((unsigned char) s[i] <= ' ' || strchr("\"(),:;<>[\\]", s[i]) != NULL || s[i] == 0x7f)
+		{
+			mask_whole(out);
+			return;
+		}
+		ascii &= !IS_HIGHBIT_SET(s[i]);
+	}
+	if (ascii)
+	{
+		mask_shown(out, s, local == 1 ? 0 : local <= 3 ? 1 : 2);
+		mask_hidden(out, local == 1 ? 1 : 4);
+	}
+	else
+	{
+		int *offsets;
+		int count = unicode_graphemes(s, local, &offsets);
+		int keep = count == 1 ? 0 : count <= 3 ? 1 : 2;
+
+		for (int i = 0; i < keep; i++)
+			if (offsets[i + 1] - offsets[i] > MASK_MAX_CLUSTER)
+				keep = i;
+		mask_shown(out, s, offsets[keep]);
+		mask_hidden(out, count == 1 ? 1 : 4);
+	}
+	mask_char(out, '@');
+	if (!options->domain && is_plain_domain(at + 1, domain))
+		mask_shown(out, at + 1, domain);
+	else
+		mask_hidden(out, 4);
+}
+
+/*
+ * Identity documents: resident ID of 18 and 15 digits, permits, passports. Never any part of the birth date.
+ */
+void
+rule_id_number(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char id[32];
+	int count = mask_strip(id, sizeof(id), s, length, " -()");
+	int letters = 0;
+	int left = 1;
+	int right = 2;
+	int digits;
+
+	if (count < 7)
+	{
+		mask_whole(out);
+		return;
+	}
+	while (letters < count && is_upper(id[letters]))
+		letters++;
+	digits = letters;
+	while (digits < count && is_digit(id[digits]))
+		digits++;
+	digits -= letters;
+
+	if (letters == 0 && count == 18 && (digits == 18 || (digits == 17 && id[17] == 'X')))
+	{
+		left = Max(0, Min(options->left, 6));
+		right = Max(0, Min(options->right, 4));
+	}
+	else if (letters == 0 && count == 15 && digits == 15)
+	{
+		left = Max(0, Min(options->left, 6));
+		right = Max(0, Min(options->right, 3));
+	}
+	else if ((letters == 0 && count == 8 && (digits == 8 || (digits == 7 && is_upper(id[7])))) || /* Taiwan, Macau */
+			 (letters == 0 && digits == 9 && count == 9) ||										  /* passports of 9 digits */
+			 ((letters == 1 || letters == 2) && letters + digits == count && digits >= 7 && digits <= 9) ||
+			 ((letters == 1 || letters == 2) && digits == 6 && count == letters + 7 && id[count - 1] == 'A') || /* HK */
+			 (letters == 1 && digits == 10 && count == 11 && (id[0] == 'H' || id[0] == 'M')) ||
+			 (letters == 3 && digits == 12 && count == 15))
+	{
+		/* 1 + last 2 */
+	}
+	else
+	{
+		mask_whole(out);
+		return;
+	}
+	mask_middle(out, id, count, left, right);
+}
+
+/*
+ * Bank cards: issuer (first 6) and last 4; of shorter numbers the last 4 alone
+ */
+void
+rule_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char card[20];
+	int count = mask_strip(card, sizeof(card), s, length, " -");
+
+	if (count < 12 || count > 19 || !all_digits(card, count))
+		mask_whole(out);
+	else
+		mask_middle(out, card, count, count >= 15 ? 6 : 0, 4);
+}
+
+/*
+ * International bank account numbers: country, check digits, last 4
+ */
+void
+rule_iban(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char iban[34];
+	int count = mask_strip(iban, sizeof(iban), s, length, " -");
+	bool known = count >= 15 && is_upper(iban[0]) && is_upper(iban[1]) && is_digit(iban[2]) && is_digit(iban[3]);
+
+	for (int i = 4; known && i < count; i++)
+		known = is_upper(iban[i]) || is_digit(iban[i]);
+	if (known)
+		mask_middle(out, iban, count, 4, 4);
+	else
+		mask_whole(out);
+}
+
+/*
+ * Unified social credit codes and the older registration numbers of 15 digits
+ */
+void
+rule_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char code[18];
+	int count = mask_strip(code, sizeof(code), s, length, " -");
+	bool known = count == 18 || (count == 15 && all_digits(code, 15));
+
+	for (int i = 0; known && i < count; i++)
+		known = is_upper(code[i]) || is_digit(code[i]);
+	for (int i = 2; known && count == 18 && i < 8; i++)
+		known = is_digit(code[i]);
+	if (known)
+		mask_middle(out, code, count, 2, 4);
+	else
+		mask_whole(out);
+}
+
+/*
+ * Numbers of parcels
+ */
+void
+rule_courier(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char number[32];
+	int count = mask_strip(number, sizeof(number), s, length, " -");
+	int digits = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!is_upper(number[i]) && !is_digit(number[i]))
+			count = -1;
+		else
+			digits += is_digit(number[i]);
+	}
+	if (count < 10 || digits < 6)
+	{
+		mask_whole(out);
+		return;
+	}
+	mask_shown(out, number, 2);
+	mask_hidden(out, 4);
+	mask_shown(out, number + count - 4, 4);
+}
+
+/*
+ * WeChat IDs; a phone number used as one is masked as such, and an openid is not shown at all
+ */
+void
+rule_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	if (is_digit(s[0]) || s[0] == '+')
+	{
+		Phone phone;
+
+		if (parse_phone(s, length, &phone) && is_mobile(phone.digits, phone.count))
+			rule_phone(out, s, length, options);
+		else
+			mask_whole(out);
+		return;
+	}
+	if (length < 6 || length > 20 || !is_alpha(s[0]))
+	{
+		mask_whole(out);
+		return;
+	}
+	for (int i = 1; i < length; i++)
+	{
+		if (!is_alpha(s[i]) && !is_digit(s[i]) && s[i] != '-' && s[i] != '_')
+		{
+			mask_whole(out);
+			return;
+		}
+	}
+	mask_shown(out, s, 2);
+	mask_hidden(out, 4);
+	mask_shown(out, s + length - 2, 2);
+}
+
+/*
+ * Addresses of machines: the network, the rest zero
+ */
+void
+rule_ip(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	char address[INET6_ADDRSTRLEN + 1];
+	char shown[INET6_ADDRSTRLEN + 1];
+	unsigned char bytes[16];
+	unsigned char network[16] = {0};
+	int family = memchr(s, ':', length) != NULL ? AF_INET6 : AF_INET;
+	int bits = family == AF_INET6 ? options->right : options->left;
+
+	if (length >= (int) sizeof(address) || memchr(s, '\0', length) != NULL)
+	{
+		mask_whole(out);
+		return;
+	}
+	memcpy(address, s, length);
+	address[length] = '\0';
+	if (inet_pton(family, address, bytes) != 1)
+	{
+		mask_whole(out);
+		return;
+	}
+	bits = Max(0, Min(bits, (family == AF_INET6 ? 128 : 32) - 8));
+	for (int i = 0; i < bits; i++)
+		network[i / 8] |= bytes[i / 8] & (0x80 >> (i % 8));
+	if (inet_ntop(family, network, shown, sizeof(shown)) == NULL)
+		mask_whole(out);
+	else
+		mask_shown(out, shown, strlen(shown));
+}
+
+/*
+ * Dates as 1990-05-06, 1990/5/6, 1990.5.6, 19900506 or 1990年5月6日, to the year, month, five years or decade
+ */
+void
+rule_date(MaskOut *out, const char *s, int length, const MaskOptions *options)
+{
+	int field[3] = {0, 0, 0};
+	int fields = 0;
+	int i = 0;
+	char shown[32];
+
+#define UNIT_IS(name) (options->style_length == (int) strlen(name) && memcmp(options->style, name, strlen(name)) == 0)
+	if (length == 8 && all_digits(s, 8))
+	{
+		field[0] = (s[0] - '0') * 1000 + (s[1] - '0') * 100 + (s[2] - '0') * 10 + (s[3] - '0');
+		field[1] = (s[4] - '0') * 10 + (s[5] - '0');
+		field[2] = (s[6] - '0') * 10 + (s[7] - '0');
+		fields = 3;
+		i = length;
+	}
+	while (i < length && fields < 3)
+	{
+		int digits = 0;
+
+		while (i < length && is_digit(s[i]) && digits < 4)
+		{
+			field[fields] = field[fields] * 10 + (s[i++] - '0');
+			digits++;
+		}
+		if (digits == 0 || (fields == 0) != (digits == 4) || (fields > 0 && digits > 2))
+			break;
+		fields++;
+		if (i < length && fields < 3 && strchr("-/.", s[i]) != NULL && s[i] != '\0')
+			i++;
+		else if (i + 3 <= length && memcmp(s + i, fields == 1 ? "年" : fields == 2 ? "月" : "日", 3) == 0)
+			i += 3;
+		else
+			break;
+	}
+	if (i != length || fields != 3 || field[0] < 1 || field[1] < 1 || field[1] > 12 || field[2] < 1 || field[2] > 31)
+	{
+		mask_whole(out);
+		return;
+	}
+	if (UNIT_IS("year"))
+		snprintf(shown, sizeof(shown), "%04d", field[0]);
+	else if (UNIT_IS("month"))
+		snprintf(shown, sizeof(shown), "%04d-%02d", field[0], field[1]);
+	else if (UNIT_IS("five_years"))
+		snprintf(shown, sizeof(shown), "%04d-%04d", field[0] - field[0] % 5, field[0] - field[0] % 5 + 4);
+	else if (UNIT_IS("decade"))
+		snprintf(shown, sizeof(shown), "%04ds", field[0] - field[0] % 10);
+	else
+	{
+		mask_whole(out);
+		return;
+	}
+	mask_shown(out, shown, strlen(shown));
+#undef UNIT_IS
+}
