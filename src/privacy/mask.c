@@ -170,7 +170,7 @@ mask_apply(MaskRule rule, const char *s, int length, int limit, const text *fill
 		mask_whole(&out);
 		return mask_finish(&out);
 	}
-	if (rule != rule_text && !is_ascii_bytes(s, length))
+	if (rule != hide_text && !is_ascii_bytes(s, length))
 	{
 		StringInfoData folded;
 
@@ -180,7 +180,7 @@ mask_apply(MaskRule rule, const char *s, int length, int limit, const text *fill
 		s = folded.data;
 		length = folded.len;
 	}
-	if (rule != rule_text)
+	if (rule != hide_text)
 	{
 		while (length > 0 && isspace((unsigned char) s[length - 1]) && !IS_HIGHBIT_SET(s[length - 1]))
 			length--;
@@ -220,17 +220,17 @@ mask_call(FunctionCallInfo fcinfo, MaskRule rule, int limit, int fill, const Mas
 		return mask_call(fcinfo, rule, limit, 1, &no_options);                                                         \
 	}
 
-PLAIN_MASK(mask_all, rule_all, MASK_MAX_INPUT)
-PLAIN_MASK(mask_phone, rule_phone, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_bank_card, rule_bank_card, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_iban, rule_iban, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_uscc, rule_uscc, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_courier, rule_courier, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_wechat, rule_wechat, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_plate, rule_plate, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_address, rule_address, MASK_MAX_INPUT)
-PLAIN_MASK(mask_nickname, rule_nickname, MASK_MAX_INPUT)
-PLAIN_MASK(mask_text, rule_text, MASK_MAX_INPUT)
+PLAIN_MASK(mask_all, hide_all, MASK_MAX_INPUT)
+PLAIN_MASK(mask_phone, hide_phone, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_bank_card, hide_bank_card, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_iban, hide_iban, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_uscc, hide_uscc, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_courier, hide_courier, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_wechat, hide_wechat, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_plate, hide_plate, MASK_MAX_SHAPE)
+PLAIN_MASK(mask_address, hide_address, MASK_MAX_INPUT)
+PLAIN_MASK(mask_nickname, hide_nickname, MASK_MAX_INPUT)
+PLAIN_MASK(mask_text, hide_text, MASK_MAX_INPUT)
 
 /*
  * mask_email(value, mask_domain, mask)
@@ -241,7 +241,7 @@ mask_email(PG_FUNCTION_ARGS)
 {
 	MaskOptions options = {.domain = PG_GETARG_BOOL(1)};
 
-	return mask_call(fcinfo, rule_email, 1024, 2, &options);
+	return mask_call(fcinfo, hide_email, 1024, 2, &options);
 }
 
 /*
@@ -253,7 +253,7 @@ mask_id_number(PG_FUNCTION_ARGS)
 {
 	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
 
-	return mask_call(fcinfo, rule_id_number, MASK_MAX_SHAPE, 3, &options);
+	return mask_call(fcinfo, hide_id_number, MASK_MAX_SHAPE, 3, &options);
 }
 
 /*
@@ -265,7 +265,7 @@ mask_partial(PG_FUNCTION_ARGS)
 {
 	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
 
-	return mask_call(fcinfo, rule_partial, MASK_MAX_INPUT, 3, &options);
+	return mask_call(fcinfo, hide_partial, MASK_MAX_INPUT, 3, &options);
 }
 
 /*
@@ -278,7 +278,7 @@ mask_name(PG_FUNCTION_ARGS)
 	text *style = PG_GETARG_TEXT_PP(1);
 	MaskOptions options = {.style = VARDATA_ANY(style), .style_length = VARSIZE_ANY_EXHDR(style)};
 
-	return mask_call(fcinfo, rule_name, MASK_MAX_INPUT, 2, &options);
+	return mask_call(fcinfo, hide_name, MASK_MAX_INPUT, 2, &options);
 }
 
 /*
@@ -290,7 +290,7 @@ mask_ip(PG_FUNCTION_ARGS)
 {
 	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
 
-	return mask_call(fcinfo, rule_ip, MASK_MAX_SHAPE, 3, &options);
+	return mask_call(fcinfo, hide_ip, MASK_MAX_SHAPE, 3, &options);
 }
 
 /*
@@ -326,7 +326,7 @@ mask_date(PG_FUNCTION_ARGS)
 	text *unit = PG_GETARG_TEXT_PP(1);
 	MaskOptions options = {.style = VARDATA_ANY(unit), .style_length = VARSIZE_ANY_EXHDR(unit)};
 
-	return mask_call(fcinfo, rule_date, MASK_MAX_SHAPE, 2, &options);
+	return mask_call(fcinfo, hide_date, MASK_MAX_SHAPE, 2, &options);
 }
 
 /*
@@ -352,7 +352,7 @@ mask_date_date(PG_FUNCTION_ARGS)
 	}
 	else
 		strcpy(iso, "infinity");
-	PG_RETURN_TEXT_P(mask_apply(rule_date, iso, strlen(iso), MASK_MAX_SHAPE, NULL, &options));
+	PG_RETURN_TEXT_P(mask_apply(hide_date, iso, strlen(iso), MASK_MAX_SHAPE, NULL, &options));
 }
 
 /*
@@ -387,7 +387,7 @@ age_band(PG_FUNCTION_ARGS)
 }
 
 void
-rule_all(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_all(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	mask_whole(out);
 }
@@ -425,7 +425,7 @@ show_cluster(MaskOut *out, const char *s, const int *offsets, int i)
  * Show so many characters on the left and on the right; all are hidden when that would show everything
  */
 void
-rule_partial(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_partial(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	int *offsets;
 	int count = clusters(s, length, &offsets);
@@ -445,7 +445,7 @@ rule_partial(MaskOut *out, const char *s, int length, const MaskOptions *options
  * Names that people give themselves on platforms: t**8, as the platforms show them
  */
 void
-rule_nickname(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_nickname(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	int *offsets;
 	int count = clusters(s, length, &offsets);

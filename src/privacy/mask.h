@@ -88,22 +88,22 @@ mask_middle(MaskOut *out, const char *s, int length, int left, int right)
 	mask_shown(out, s + length - right, right);
 }
 
-extern void rule_all(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_partial(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_nickname(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_phone(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_email(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_id_number(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_iban(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_courier(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_ip(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_date(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_name(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_address(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_plate(MaskOut *out, const char *s, int length, const MaskOptions *options);
-extern void rule_text(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_all(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_partial(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_nickname(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_phone(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_email(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_id_number(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_iban(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_courier(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_ip(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_date(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_name(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_address(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_plate(MaskOut *out, const char *s, int length, const MaskOptions *options);
+extern void hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options);
 
 #endif

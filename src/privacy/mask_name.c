@@ -219,7 +219,7 @@ mask_dotted(MaskOut *out, const char *s, const int *offsets, int count)
  * Names: by style surname (张**), ends (张*三), given (**三) or all
  */
 void
-rule_name(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_name(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	bool surname = options->style_length == 7 && memcmp(options->style, "surname", 7) == 0;
 	bool ends = options->style_length == 4 && memcmp(options->style, "ends", 4) == 0;
@@ -389,7 +389,7 @@ province_length(const char *s, int length)
  * Postal addresses: cut after the last division of province, city and district, the rest in fixed width
  */
 void
-rule_address(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_address(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	/* No division lies beyond the first few hundred bytes. */
 	char text[384];
@@ -436,7 +436,7 @@ rule_address(MaskOut *out, const char *s, int length, const MaskOptions *options
  * Number plates of the mainland: province and letter, and the last character
  */
 void
-rule_plate(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_plate(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char plate[16];
 	int count;

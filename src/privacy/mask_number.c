@@ -199,7 +199,7 @@ mask_phone_digits(MaskOut *out, const Phone *phone, int count)
  * Phone numbers: mainland mobile and landline, Hong Kong, Macau, Taiwan, E.164, and virtual numbers with an extension
  */
 void
-rule_phone(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_phone(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	Phone phone;
 
@@ -264,7 +264,7 @@ is_plain_domain(const char *s, int length)
  * E-mail: one or two characters of the local part, of fixed width, and the domain
  */
 void
-rule_email(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_email(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	const char *at = memchr(s, '@', length);
 	int local = at ? (int) (at - s) : 0;
@@ -313,7 +313,7 @@ rule_email(MaskOut *out, const char *s, int length, const MaskOptions *options)
  * Identity documents: resident ID of 18 and 15 digits, permits, passports. Never any part of the birth date.
  */
 void
-rule_id_number(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_id_number(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char id[32];
 	int count = mask_strip(id, sizeof(id), s, length, " -()");
@@ -365,7 +365,7 @@ rule_id_number(MaskOut *out, const char *s, int length, const MaskOptions *optio
  * Bank cards: issuer (first 6) and last 4; of shorter numbers the last 4 alone
  */
 void
-rule_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char card[20];
 	int count = mask_strip(card, sizeof(card), s, length, " -");
@@ -380,7 +380,7 @@ rule_bank_card(MaskOut *out, const char *s, int length, const MaskOptions *optio
  * International bank account numbers: country, check digits, last 4
  */
 void
-rule_iban(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_iban(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char iban[34];
 	int count = mask_strip(iban, sizeof(iban), s, length, " -");
@@ -398,7 +398,7 @@ rule_iban(MaskOut *out, const char *s, int length, const MaskOptions *options)
  * Unified social credit codes and the older registration numbers of 15 digits
  */
 void
-rule_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char code[18];
 	int count = mask_strip(code, sizeof(code), s, length, " -");
@@ -418,7 +418,7 @@ rule_uscc(MaskOut *out, const char *s, int length, const MaskOptions *options)
  * Numbers of parcels
  */
 void
-rule_courier(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_courier(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char number[32];
 	int count = mask_strip(number, sizeof(number), s, length, " -");
@@ -445,14 +445,14 @@ rule_courier(MaskOut *out, const char *s, int length, const MaskOptions *options
  * WeChat IDs; a phone number used as one is masked as such, and an openid is not shown at all
  */
 void
-rule_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	if (is_digit(s[0]) || s[0] == '+')
 	{
 		Phone phone;
 
 		if (parse_phone(s, length, &phone) && is_mobile(phone.digits, phone.count))
-			rule_phone(out, s, length, options);
+			hide_phone(out, s, length, options);
 		else
 			mask_whole(out);
 		return;
@@ -479,7 +479,7 @@ rule_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options)
  * Addresses of machines: the network, the rest zero
  */
 void
-rule_ip(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_ip(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	char address[INET6_ADDRSTRLEN + 1];
 	char shown[INET6_ADDRSTRLEN + 1];
@@ -513,7 +513,7 @@ rule_ip(MaskOut *out, const char *s, int length, const MaskOptions *options)
  * Dates as 1990-05-06, 1990/5/6, 1990.5.6, 19900506 or 1990年5月6日, to the year, month, five years or decade
  */
 void
-rule_date(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_date(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	int field[3] = {0, 0, 0};
 	int fields = 0;

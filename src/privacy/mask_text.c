@@ -212,7 +212,7 @@ mask_number(MaskOut *out, const Reader *reader, int from)
 			number[0] = '+';
 			memcpy(number + 1, digits, used);
 			out->start = out->length;
-			rule_phone(out, number, used + 1, NULL);
+			hide_phone(out, number, used + 1, NULL);
 		}
 		else if (g == 1 && digits[0] == '0' && groups[0] <= 4 && groups[1] >= 7 && groups[1] <= 8)
 		{
@@ -276,12 +276,12 @@ mask_address_at(MaskOut *out, const Reader *reader, int from)
 	if (at_sign < 0 || last_dot < 0 || count - at_sign < 3)
 		return from;
 	out->start = out->length;
-	rule_email(out, address, count, &(MaskOptions){.domain = false});
+	hide_email(out, address, count, &(MaskOptions){.domain = false});
 	return end;
 }
 
 void
-rule_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
+hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	Reader reader = {s, length};
 	int previous = 0;
