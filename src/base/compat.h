@@ -40,6 +40,18 @@
 	((void) (escontext), *(result) = DirectFunctionCall1(function, CStringGetDatum(text)), true)
 #endif
 
+/* Where ANALYZE keeps a column's statistics target, and how it yields. */
+#if PG_VERSION_NUM >= 170000
+#define CRM_STATTARGET(stats) ((stats)->attstattarget)
+#else
+#define CRM_STATTARGET(stats) ((stats)->attr->attstattarget)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define crm_vacuum_delay_point() vacuum_delay_point(true)
+#else
+#define crm_vacuum_delay_point() vacuum_delay_point()
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
 #else

@@ -46,8 +46,10 @@ typedef struct TagsetView
 
 #define PG_GETARG_TAGQUERY_PP(n) ((struct varlena *) PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(n)))
 
-/* tagquery_core.c */
+/* tagquery_parse.c */
 extern struct varlena *tagquery_parse(const char *text, int length, struct Node *escontext);
+
+/* tagquery_tree.c */
 extern void tagquery_format(const struct varlena *query, StringInfo out);
 extern TagqueryNode *tagquery_nodes(const struct varlena *query, int *count);
 extern void tagset_view(TagsetView *view, const struct varlena *set);
