@@ -48,3 +48,10 @@ INSERT INTO access_rule (kind, object_type, object, privilege) VALUES
     ('auditor', 'table', 'purchase_total', 'SELECT'),
     ('auditor', 'table', 'purchase_refund', 'SELECT')
 ON CONFLICT DO NOTHING;
+INSERT INTO access_rule (kind, object_type, object, privilege) VALUES
+    ('app', 'table', 'behavior_event', 'INSERT'),
+    ('agent', 'table', 'behavior_event', 'SELECT'),
+    ('analyst', 'table', 'behavior_event', 'SELECT'),
+    ('marketer', 'table', 'behavior_event', 'SELECT'),
+    ('auditor', 'table', 'order_source', 'SELECT')
+ON CONFLICT DO NOTHING;
