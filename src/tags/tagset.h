@@ -153,7 +153,7 @@ extern void tagset_format(const struct varlena *set, StringInfo out);
 
 /* tagset_op.c */
 extern Tag *folded_tags(Datum array, int *count, bool *all_valid);
-extern struct varlena *tagset_put_tag(const struct varlena *set, const Tag *tag, int namespace_length);
+extern struct varlena *tagset_assign_value(const struct varlena *set, StringInfo namespace_text, text *value);
 extern bool tagset_find_value(const struct varlena *set, const char *namespace_text, int length, Tag *value);
 
 #endif

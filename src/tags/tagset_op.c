@@ -369,39 +369,36 @@ tagset_remove_array(PG_FUNCTION_ARGS)
 }
 
 /*
- * A set with tag in place of every other of its namespace, which is the first namespace_length bytes with the colon
+ * A set without the tags that begin with a namespace and its colon, and with tag, unless that is NULL
  */
-struct varlena *
-tagset_put_tag(const struct varlena *set, const Tag *tag, int namespace_length)
+static struct varlena *
+replace_namespace(const struct varlena *set, const Tag *space, const Tag *tag)
 {
-	Tag namespace = {tag->data, namespace_length};
 	int count;
 	Tag *tags = tagset_tags(set, &count);
 	int kept = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		if (!tag_has_prefix(&tags[i], &namespace))
+		if (!tag_has_prefix(&tags[i], space))
 			tags[kept++] = tags[i];
 	}
-	return merge(tags, kept, tag, 1, MERGE_UNION);
+	return merge(tags, kept, tag, tag == NULL ? 0 : 1, MERGE_UNION);
 }
 
 /*
- * Put a tag in place of the others of its namespace
+ * A set with a tag, of any spelling, in place of the others of its namespace
  */
-PG_FUNCTION_INFO_V1(tag_put);
-Datum
-tag_put(PG_FUNCTION_ARGS)
+static struct varlena *
+put_tag(const struct varlena *set, const char *raw, int length)
 {
-	struct varlena *set = PG_GETARG_TAGSET_PP(0);
-	text *argument = PG_GETARG_TEXT_PP(1);
 	StringInfoData out;
 	Tag tag;
+	Tag space;
 	const char *colon;
 
 	initStringInfo(&out);
-	(void) tag_fold(VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument), &out, NULL);
+	(void) tag_fold(raw, length, &out, NULL);
 	tag.data = out.data;
 	tag.length = out.len;
 	colon = memchr(tag.data, ':', tag.length);
@@ -411,7 +408,48 @@ tag_put(PG_FUNCTION_ARGS)
 				 errmsg("tag has no namespace and value: \"%s\"", out.data),
 				 errdetail("A tag that replaces the others of its namespace is written namespace:value."),
 				 errhint("To add a plain tag use tags + 'tag'.")));
-	PG_RETURN_POINTER(tagset_put_tag(set, &tag, colon + 1 - tag.data));
+	space.data = tag.data;
+	space.length = colon + 1 - tag.data;
+	return replace_namespace(set, &space, &tag);
+}
+
+/*
+ * Put a tag in place of the others of its namespace
+ */
+PG_FUNCTION_INFO_V1(tag_put);
+Datum
+tag_put(PG_FUNCTION_ARGS)
+{
+	text *tag = PG_GETARG_TEXT_PP(1);
+
+	PG_RETURN_POINTER(put_tag(PG_GETARG_TAGSET_PP(0), VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag)));
+}
+
+/*
+ * A set with value in place of others in a namespace; NULL leaves none
+ */
+struct varlena *
+tagset_assign_value(const struct varlena *set, StringInfo namespace_text, text *value)
+{
+	StringInfoData folded;
+	Tag space;
+
+	initStringInfo(&folded);
+	(void) tag_fold(namespace_text->data, namespace_text->len, &folded, NULL);
+	if (memchr(folded.data, ':', folded.len) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CRM_TAG_WITHOUT_NAMESPACE),
+				 errmsg("a namespace has no colon: \"%s\"", folded.data),
+				 errdetail("What stands before the first colon of a tag is its namespace.")));
+	appendStringInfoChar(&folded, ':');
+	if (value != NULL)
+	{
+		appendBinaryStringInfo(&folded, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+		return put_tag(set, folded.data, folded.len);
+	}
+	space.data = folded.data;
+	space.length = folded.len;
+	return replace_namespace(set, &space, NULL);
 }
 
 /*
