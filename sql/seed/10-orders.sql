@@ -7,7 +7,7 @@ INSERT INTO access_rule (kind, object_type, object, privilege) VALUES
     ('app', 'table', 'purchase_item', 'DELETE'),
     ('app', 'table', 'purchase_refund', 'SELECT'),
     ('app', 'table', 'purchase_refund', 'INSERT'),
-    ('app', 'table', 'identity', 'SELECT'),
+    ('app', 'table', 'identity', 'SELECT (channel, customer_id, created_at)'),
     ('app', 'table', 'source', 'SELECT'),
     ('app', 'routine', 'find_or_create_customer', 'EXECUTE'),
     ('app', 'routine', 'find_or_create_customers', 'EXECUTE'),

@@ -195,14 +195,14 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     -- What is known is never replaced by nothing; who was erased stays so.
-    INSERT INTO contact AS t (customer_id, name, phone, email, address)
-    SELECT w.customer_id, w.name, w.phone, w.email, w.address
+    INSERT INTO contact AS t (customer_id, name, phone, email, address, source)
+    SELECT w.customer_id, w.name, w.phone, w.email, w.address, 'order'
     FROM unnest(customers, names, phones, emails, addresses) w (customer_id, name, phone, email, address)
     JOIN customer c ON c.customer_id = w.customer_id AND c.status <> 'erased'
     ORDER BY w.customer_id
     ON CONFLICT (customer_id) DO UPDATE
         SET name = coalesce(EXCLUDED.name, t.name), phone = coalesce(EXCLUDED.phone, t.phone),
-            email = coalesce(EXCLUDED.email, t.email), address = coalesce(EXCLUDED.address, t.address), updated_at = now()
+            email = coalesce(EXCLUDED.email, t.email), address = coalesce(EXCLUDED.address, t.address), source = 'order'
         WHERE (coalesce(EXCLUDED.name, t.name), coalesce(EXCLUDED.phone, t.phone), coalesce(EXCLUDED.email, t.email), coalesce(EXCLUDED.address, t.address))
               IS DISTINCT FROM (t.name, t.phone, t.email, t.address);
 END

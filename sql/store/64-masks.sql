@@ -1,0 +1,52 @@
+-- Contact, identities and notes are masked from the start; staff find people through functions.
+
+SELECT crm.mask_column('contact', 'name', 'name'), crm.mask_column('contact', 'phone', 'phone'), crm.mask_column('contact', 'email', 'email'),
+       crm.mask_column('contact', 'wechat', 'wechat'), crm.mask_column('contact', 'id_number', 'id_number'),
+       crm.mask_column('contact', 'address', 'address'), crm.mask_column('contact', 'birth_date', 'date', '{"to": "year"}'),
+       crm.mask_column('contact', 'name_pinyin', 'hide');
+SELECT crm.apply_masks('contact');
+SELECT crm.mask_column('identity', 'external_id', 'partial', '{"left": 2, "right": 2}');
+SELECT crm.apply_masks('identity');
+SELECT crm.mask_column('note', 'body', 'text');
+SELECT crm.apply_masks('note');
+
+CREATE FUNCTION search_contact(query text, max_rows integer DEFAULT 20)
+RETURNS TABLE (customer_id bigint, name text, phone text, email text, found_by text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT m.customer_id, m.name, m.phone, m.email, min(f.found_by)
+    FROM (SELECT c.customer_id, 'phone' AS found_by FROM contact c WHERE c.phone = btrim(query)
+          UNION ALL
+          SELECT c.customer_id, 'email' FROM contact c WHERE c.email = btrim(query)
+          UNION ALL
+          SELECT i.customer_id, 'identity' FROM identity i WHERE i.external_id = btrim(query)
+          UNION ALL
+          SELECT c.customer_id, 'name' FROM contact c WHERE c.name = btrim(query)
+          UNION ALL
+          (SELECT c.customer_id, 'pinyin' FROM contact c
+           WHERE query ~ '^[A-Za-z ]{2,}$' AND c.name_pinyin LIKE lower(replace(query, ' ', '')) || '%' LIMIT 200)) f
+    JOIN contact_masked m ON m.customer_id = f.customer_id
+    JOIN customer s ON s.customer_id = m.customer_id AND s.status IN ('active', 'merged')
+    GROUP BY m.customer_id, m.name, m.phone, m.email
+    ORDER BY min(f.found_by), m.customer_id
+    LIMIT least(max_rows, 100);
+END;
+COMMENT ON FUNCTION search_contact(text, integer) IS 'customers by whole phone, e-mail, channel id or name, or by the beginning of the name''s pinyin or initials (zhangsan, zs); what it shows is masked';
+REVOKE EXECUTE ON FUNCTION search_contact(text, integer) FROM PUBLIC;
+
+CREATE FUNCTION rule_within_masks() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A right to read a masked table is one to read its clear columns; what is beyond takes crm.apply_masks(table, readers).
+    IF NEW.object_type = 'table' AND NEW.privilege = 'SELECT'
+       AND EXISTS (SELECT FROM crm.masked_table m WHERE m.relid = to_regclass(quote_ident(NEW.object))) THEN
+        NEW.privilege := format('SELECT (%s)', array_to_string(crm.clear_columns(quote_ident(NEW.object)::regclass, quote_ident(NEW.object)::regclass), ', '));
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION rule_within_masks() IS 'trigger: no access kind reads masked columns';
+CREATE TRIGGER within_masks BEFORE INSERT OR UPDATE ON access_rule FOR EACH ROW EXECUTE FUNCTION rule_within_masks();
