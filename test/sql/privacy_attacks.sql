@@ -61,7 +61,7 @@ INSERT INTO t_scratch.attack (name, statements) VALUES
     ('publication', '{CREATE PUBLICATION t_attack_pub FOR TABLE contact}'),
     ('grant oneself', '{GRANT SELECT ON contact TO PUBLIC, SELECT phone FROM contact}'),
     ('alter owner', '{ALTER TABLE contact OWNER TO CURRENT_USER}'),
-    ('pg_stats', ARRAY['SELECT string_agg(concat(most_common_vals, histogram_bounds), '' '') FROM pg_stats WHERE schemaname = ''t_attack''']),
+    ('pg_stats', ARRAY['SELECT string_agg(concat(most_common_vals, histogram_bounds), '' '' ORDER BY tablename, attname) FROM pg_stats WHERE schemaname = ''t_attack'' AND tablename IN (''contact'', ''note'', ''identity'')']),
     ('pg_statistic', '{SELECT stavalues1 FROM pg_statistic WHERE starelid = ''contact''::regclass}'),
     ('explain', ARRAY['EXPLAIN (ANALYZE, VERBOSE, COSTS OFF) SELECT phone FROM contact']),
     ('table_to_xml', '{SELECT table_to_xml(''contact''\, true\, false\, '''')}'),
