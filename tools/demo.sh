@@ -19,6 +19,7 @@ if [ -z "${DEMO_LANG:-}" ]; then
 	case ${LC_ALL:-${LANG:-}} in zh*) DEMO_LANG=zh ;; *) DEMO_LANG=en ;; esac
 fi
 
+no_map="{}"
 crm_build
 work=$(mktemp -d "${TMPDIR:-/tmp}/crm-demo.XXXXXX")
 chmod 755 "$work"
@@ -48,7 +49,7 @@ print(", ".join("\"" + c.strip().replace("\"", "\"\"") + "\" text" for c in next
 			\quit
 		\endif
 	SQL
-	run -At -v map="${MAP:-{\}}" -v bad="${BAD:-refuse}" -f "$work/load.sql" <"$ORDERS"
+	run -At -v map="${MAP:-$no_map}" -v bad="${BAD:-refuse}" -f "$work/load.sql" <"$ORDERS"
 elif [ -r "${CRM_DATA:-../shared/data}/online_retail_orders.csv" ]; then
 	run -At -f tools/demo/online_retail.sql <"${CRM_DATA:-../shared/data}/online_retail_orders.csv"
 else
