@@ -3,6 +3,8 @@
  */
 #include "base/unicode.h"
 
+#include <math.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
@@ -11,6 +13,7 @@
 #endif
 
 #include <unicode/ubrk.h>
+#include <unicode/ucal.h>
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
@@ -21,6 +24,11 @@
 static const UNormalizer2 *casefold = NULL;
 static const UNormalizer2 *compat = NULL;
 static UBreakIterator *graphemes = NULL;
+static UCalendar *lunar_calendar = NULL;
+
+/* ICU counts lunar years from 2637 before our era. */
+#define LUNAR_YEAR_OFFSET 2637
+#define MILLISECONDS_PER_DAY 86400000.0
 
 /*
  * Report a failure of ICU
@@ -234,6 +242,62 @@ bool
 unicode_is_letter(uint32 codepoint)
 {
 	return u_isalpha((UChar32) codepoint);
+}
+
+/*
+ * The Chinese calendar, opened at first use
+ */
+static UCalendar *
+get_lunar_calendar(void)
+{
+	if (lunar_calendar == NULL)
+	{
+		static const UChar zone[] = {'G', 'M', 'T', '+', '0', '8', 0};
+		UErrorCode status = U_ZERO_ERROR;
+
+		lunar_calendar = ucal_open(zone, -1, "zh@calendar=chinese", UCAL_TRADITIONAL, &status);
+		check_icu(status, "ucal_open");
+	}
+	return lunar_calendar;
+}
+
+void
+unicode_lunar_day(int days, UnicodeLunarDay *lunar)
+{
+	UErrorCode status = U_ZERO_ERROR;
+	UCalendar *calendar = get_lunar_calendar();
+
+	/* Noon in China lies at four hours of that day in UTC. */
+	ucal_setMillis(calendar, days * MILLISECONDS_PER_DAY + MILLISECONDS_PER_DAY / 6, &status);
+	lunar->year = ucal_get(calendar, UCAL_EXTENDED_YEAR, &status) - LUNAR_YEAR_OFFSET;
+	lunar->month = ucal_get(calendar, UCAL_MONTH, &status) + 1;
+	lunar->leap = ucal_get(calendar, UCAL_IS_LEAP_MONTH, &status) != 0;
+	lunar->day = ucal_get(calendar, UCAL_DATE, &status);
+	check_icu(status, "ucal_get");
+}
+
+bool
+unicode_days_of_lunar(const UnicodeLunarDay *lunar, int *days)
+{
+	UErrorCode status = U_ZERO_ERROR;
+	UCalendar *calendar = get_lunar_calendar();
+	UnicodeLunarDay found;
+	UDate moment;
+
+	ucal_clear(calendar);
+	ucal_set(calendar, UCAL_EXTENDED_YEAR, lunar->year + LUNAR_YEAR_OFFSET);
+	ucal_set(calendar, UCAL_MONTH, lunar->month - 1);
+	ucal_set(calendar, UCAL_IS_LEAP_MONTH, lunar->leap ? 1 : 0);
+	ucal_set(calendar, UCAL_DATE, lunar->day);
+	ucal_set(calendar, UCAL_HOUR_OF_DAY, 12);
+	moment = ucal_getMillis(calendar, &status);
+	check_icu(status, "ucal_getMillis");
+	*days = (int) floor(moment / MILLISECONDS_PER_DAY);
+
+	/* ICU carries a day that does not exist into the next month. */
+	unicode_lunar_day(*days, &found);
+	return found.year == lunar->year && found.month == lunar->month && found.leap == lunar->leap &&
+		   found.day == lunar->day;
 }
 
 const char *

@@ -34,6 +34,21 @@ extern int unicode_digit_value(uint32 codepoint);
 /* Is it a letter of any script? */
 extern bool unicode_is_letter(uint32 codepoint);
 
+/* A day of the Chinese lunar calendar. The year is the Gregorian one that the lunar year begins in. */
+typedef struct UnicodeLunarDay
+{
+	int year;
+	int month;
+	bool leap;
+	int day;
+} UnicodeLunarDay;
+
+/* Lunar day of a day counted from 1970-01-01, in China's time zone. */
+extern void unicode_lunar_day(int days, UnicodeLunarDay *lunar);
+
+/* Day from 1970-01-01 of a lunar day; false when that year has no such day. */
+extern bool unicode_days_of_lunar(const UnicodeLunarDay *lunar, int *days);
+
 /* Version of the running ICU, such as "72.1". */
 extern const char *unicode_icu_version(void);
 
