@@ -18,6 +18,7 @@ RETURNS TABLE (line bigint, reason text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
+#variable_conflict use_column
 DECLARE
     fields CONSTANT text[] := ARRAY['customer', 'order_no', 'ordered_at', 'amount', 'refunded', 'channel', 'status', 'name', 'phone', 'email'];
     field text;

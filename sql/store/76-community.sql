@@ -1,0 +1,90 @@
+-- Communities (社群): groups on Qianniu, QQ, WeChat and Douyin.
+
+CREATE TABLE community (
+    community text PRIMARY KEY,
+    platform text NOT NULL CHECK (platform IN ('qianniu', 'qq', 'wechat', 'douyin', 'other')),
+    name text NOT NULL,
+    owner text REFERENCES agent,
+    link text,
+    qr_text text,
+    capacity integer NOT NULL DEFAULT 500 CHECK (capacity > 0),
+    members integer NOT NULL DEFAULT 0,
+    active boolean NOT NULL DEFAULT true,
+    CONSTRAINT community_capacity CHECK (members BETWEEN 0 AND capacity)
+);
+COMMENT ON TABLE community IS 'groups with their owner, link and capacity; members is kept by join_community and leave_community';
+
+CREATE TABLE community_member (
+    customer_id bigint NOT NULL REFERENCES customer,
+    community text NOT NULL REFERENCES community,
+    joined_at timestamptz NOT NULL,
+    left_at timestamptz CHECK (left_at >= joined_at),
+    source text,
+    PRIMARY KEY (customer_id, community, joined_at)
+);
+CREATE UNIQUE INDEX community_member_current ON community_member (customer_id, community) WHERE left_at IS NULL;
+COMMENT ON TABLE community_member IS 'who was in which group from when to when';
+
+CREATE TABLE community_activity (
+    customer_id bigint NOT NULL REFERENCES customer,
+    community text NOT NULL REFERENCES community,
+    at timestamptz NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('message', 'like', 'share', 'order', 'event')),
+    count integer NOT NULL DEFAULT 1 CHECK (count > 0),
+    PRIMARY KEY (customer_id, community, at, kind)
+);
+COMMENT ON TABLE community_activity IS 'what members do in a group';
+
+CREATE FUNCTION join_community(customer_id bigint, community text, source text DEFAULT NULL, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM community c WHERE c.community = join_community.community AND c.active FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'community "%" does not exist or is closed', join_community.community USING ERRCODE = 'CS020';
+    END IF;
+    INSERT INTO community_member (customer_id, community, joined_at, source)
+    VALUES (join_community.customer_id, join_community.community, as_of, join_community.source)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    BEGIN
+        UPDATE community c SET members = c.members + 1 WHERE c.community = join_community.community;
+    EXCEPTION WHEN check_violation THEN
+        RAISE EXCEPTION 'community "%" is full', join_community.community USING ERRCODE = 'CS021', HINT = 'Open another group.';
+    END;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION join_community(bigint, text, text, timestamptz) IS 'puts a customer into a group; false when already in it. Errors: CS020 no such group, CS021 full';
+
+CREATE FUNCTION leave_community(customer_id bigint, community text, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM FROM community c WHERE c.community = leave_community.community FOR UPDATE;
+    UPDATE community_member m SET left_at = greatest(as_of, m.joined_at)
+    WHERE m.customer_id = leave_community.customer_id AND m.community = leave_community.community AND m.left_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE community c SET members = c.members - 1 WHERE c.community = leave_community.community;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION leave_community(bigint, text, timestamptz) IS 'takes a customer out of a group; false when not in it';
+
+CREATE VIEW community_report AS
+SELECT c.community, c.platform, c.name, c.owner, c.members, c.capacity,
+       (SELECT count(*) FROM community_member m WHERE m.community = c.community AND m.joined_at > now() - interval '30 days') AS joined_30_days,
+       (SELECT count(*) FROM community_member m WHERE m.community = c.community AND m.left_at > now() - interval '30 days') AS left_30_days,
+       (SELECT count(DISTINCT a.customer_id) FROM community_activity a WHERE a.community = c.community AND a.at > now() - interval '30 days') AS active_30_days,
+       (SELECT coalesce(sum(p.net), 0) FROM community_member m JOIN purchase p ON p.customer_id = m.customer_id AND p.order_at >= m.joined_at
+            AND p.order_at < coalesce(m.left_at, 'infinity') AND p.order_at > now() - interval '30 days' WHERE m.community = c.community) AS net_30_days
+FROM community c;
+COMMENT ON VIEW community_report IS 'groups with their growth, activity and the sales of their members in the last 30 days';

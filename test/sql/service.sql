@@ -1,0 +1,3 @@
+\set SHOW_CONTEXT never
+SET datestyle = 'ISO, YMD';
+SELECT crm.create_store('t_service');
