@@ -42,6 +42,7 @@ crm_private() {
 	mkdir -p "$CRM_DIR"
 	bindir=$("$crm_pg_config" --bindir)
 	for d in "$bindir" "$("$crm_pg_config" --pkglibdir)" "$("$crm_pg_config" --sharedir)"; do
+		[ -d "$CRM_DIR/pg$d" ] && continue
 		mkdir -p "$CRM_DIR/pg$d"
 		cp -a "$d/." "$CRM_DIR/pg$d/"
 	done
@@ -49,7 +50,8 @@ crm_private() {
 	[ -e "$CRM_DIR/pg$bindir/pg_config" ] || cp "$(command -v "$crm_pg_config")" "$CRM_DIR/pg$bindir/pg_config"
 	make -s PG_CONFIG="$crm_pg_config" with_llvm=no \
 		CRM_CFLAGS="${CRM_CFLAGS:-}" CRM_LDFLAGS="${CRM_LDFLAGS:-}" DESTDIR="$CRM_DIR/pg" install >/dev/null
-	[ "$(id -u)" != 0 ] || chown -R "$crm_user" "$CRM_DIR"
+	[ "$(id -u)" != 0 ] || chown -R "$crm_user" "$CRM_DIR/pg"
+	[ "$(id -u)" != 0 ] || chown "$crm_user" "$CRM_DIR"
 	PATH="$CRM_DIR/pg$bindir:$PATH"
 	export PATH CRM_DIR
 	if [ -n "${SANITIZE:-}" ]; then
@@ -87,6 +89,7 @@ crm_start() {
 			intervalstyle = 'postgres'
 			log_line_prefix = '%m [%p] %a '
 			max_prepared_transactions = 10
+			jit = off
 		CONF
 	fi
 	as_server env ${CRM_PRELOAD:+LD_PRELOAD="$CRM_PRELOAD"} pg_ctl -D "$PGDATA" -l "$CRM_DIR/server.log" -w -t 60 start >/dev/null ||

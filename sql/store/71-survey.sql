@@ -200,8 +200,8 @@ BEGIN
                 HINT = format('The options are %s.', array_to_string(q.options, ', '));
         ELSIF q.kind IN ('scale', 'nps', 'csat') THEN
             IF given[1] !~ '^[0-9]{1,4}$'
-               OR NOT given[1]::int BETWEEN CASE q.kind WHEN 'nps' THEN 0 WHEN 'csat' THEN 1 ELSE q.low END
-                                        AND CASE q.kind WHEN 'nps' THEN 10 WHEN 'csat' THEN 5 ELSE q.high END THEN
+               OR NOT given[1]::int BETWEEN (CASE q.kind WHEN 'nps' THEN 0 WHEN 'csat' THEN 1 ELSE q.low END)
+                                        AND (CASE q.kind WHEN 'nps' THEN 10 WHEN 'csat' THEN 5 ELSE q.high END) THEN
                 RAISE EXCEPTION 'the answer to question "%" is out of its range', q.question USING ERRCODE = 'CS018',
                     HINT = 'nps is 0 to 10, csat 1 to 5, scale as the question says.';
             END IF;

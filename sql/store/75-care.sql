@@ -46,6 +46,7 @@ COMMENT ON FUNCTION yearly_date(date, integer) IS 'the anniversary of a date in 
 
 CREATE FUNCTION care_due(day date DEFAULT shop_date(), catch_up integer DEFAULT 7, as_of timestamptz DEFAULT now()) RETURNS bigint
 LANGUAGE sql
+SET jit = off
 BEGIN ATOMIC
     WITH span AS (
         SELECT e.*, care_due.day + e.days_before - care_due.catch_up AS first_day, care_due.day + e.days_before AS last_day
