@@ -25,3 +25,16 @@ INSERT INTO care_event (event, kind, calendar, month, day, days_before, template
     ('qixi', 'holiday', 'lunar', 7, 7, 0, 'care_holiday', '{}', '七夕', 'Qixi'),
     ('mid_autumn', 'holiday', 'lunar', 8, 15, 0, 'care_holiday', '{}', '中秋节', 'Mid-Autumn Festival'),
     ('national_day', 'holiday', 'gregorian', 10, 1, 0, 'care_holiday', '{}', '国庆节', 'National Day');
+
+INSERT INTO access_rule (kind, object_type, object, privilege)
+SELECT 'agent', 'table', t, p
+FROM (VALUES ('interaction'), ('ticket'), ('ticket_event'), ('follow_up'), ('community_member'), ('community_activity')) v(t), unnest('{SELECT,INSERT,UPDATE}'::text[]) p
+WHERE NOT (t IN ('interaction', 'ticket_event') AND p = 'UPDATE')
+UNION ALL
+SELECT k, 'table', t, 'SELECT'
+FROM unnest('{agent,marketer,analyst}'::text[]) k,
+     unnest('{agent,working_hours,working_day,ticket_step,reply_template,follow_up_plan,care_event,community,survey,survey_question}'::text[]) t
+UNION ALL
+SELECT k, 'table', t, 'SELECT'
+FROM unnest('{analyst}'::text[]) k,
+     unnest('{service_turn,follow_up_workload,follow_up_completion,ticket_cause,repeat_complaint,ticket_breach,improvement,improvement_effect,survey_score,survey_driver,community_report}'::text[]) t;

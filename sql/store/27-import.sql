@@ -42,6 +42,7 @@ BEGIN
         END IF;
     END LOOP;
     -- The line counts from 2: line 1 of a file is its header.
+    PERFORM set_config('client_min_messages', 'warning', true);
     DROP TABLE IF EXISTS pg_temp.import_row;
     EXECUTE format('CREATE TEMP TABLE import_row AS SELECT row_number() OVER (ORDER BY t.ctid) + 1 AS line, NULL::text AS reason %s FROM %s t', picked, source);
     PERFORM set_config('timezone', zone, true);
@@ -75,12 +76,14 @@ BEGIN
 
     -- A file's own customer number means one person, whatever the channel of the order.
     CREATE TEMP TABLE import_person ON COMMIT DROP AS
-        SELECT DISTINCT ON (i.customer) i.customer, id.customer_id, min(i.ordered_at::timestamptz) OVER (PARTITION BY i.customer) AS joined_at,
-               first_value(i.name) OVER latest AS name, first_value(i.phone) OVER latest AS phone, first_value(i.email) OVER latest AS email
+        SELECT i.customer, id.customer_id, min(i.ordered_at::timestamptz) AS joined_at,
+               (array_agg(i.name ORDER BY i.line DESC) FILTER (WHERE i.name IS NOT NULL))[1] AS name,
+               (array_agg(i.phone ORDER BY i.line DESC) FILTER (WHERE i.phone IS NOT NULL))[1] AS phone,
+               (array_agg(i.email ORDER BY i.line DESC) FILTER (WHERE i.email IS NOT NULL))[1] AS email
         FROM pg_temp.import_row i
         LEFT JOIN identity id ON id.channel = 'import' AND id.external_id = i.customer
         WHERE i.reason IS NULL
-        WINDOW latest AS (PARTITION BY i.customer ORDER BY i.line DESC);
+        GROUP BY i.customer, id.customer_id;
     WITH made AS (
         INSERT INTO customer (customer_id, joined_at)
         SELECT nextval(pg_get_serial_sequence('customer', 'customer_id')), p.joined_at
