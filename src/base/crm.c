@@ -1,6 +1,7 @@
 #include "base/crm.h"
 
 #include "mb/pg_wchar.h"
+#include "privacy/keyring.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -26,6 +27,7 @@ _PG_init(void)
 							   NULL,
 							   NULL,
 							   NULL);
+	keyring_define_settings();
 	MarkGUCPrefixReserved("crm");
 }
 
