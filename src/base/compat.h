@@ -52,6 +52,13 @@
 #define crm_vacuum_delay_point() vacuum_delay_point()
 #endif
 
+/* May a role execute a function? The includer includes utils/acl.h. */
+#if PG_VERSION_NUM >= 160000
+#define crm_function_aclcheck(function, role, mode) object_aclcheck(ProcedureRelationId, function, role, mode)
+#else
+#define crm_function_aclcheck(function, role, mode) pg_proc_aclcheck(function, role, mode)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
 #else

@@ -1,0 +1,33 @@
+INSERT INTO points_program (program, name_zh, name_en, redeemable, expiry, expiry_n, expiry_round) VALUES
+    ('points', '积分', 'points', true, 'never', NULL, 'month_end'),
+    ('growth', '成长值', 'growth value', false, 'months', 12, 'none');
+
+INSERT INTO access_rule (kind, object_type, object, privilege)
+SELECT k.kind, o.object_type, o.object, o.privilege
+FROM (VALUES ('agent'), ('app')) AS k (kind),
+     (VALUES ('routine', 'earn', 'EXECUTE'),
+             ('routine', 'redeem', 'EXECUTE'),
+             ('routine', 'hold', 'EXECUTE'),
+             ('routine', 'capture', 'EXECUTE'),
+             ('routine', 'release', 'EXECUTE'),
+             ('routine', 'refund', 'EXECUTE'),
+             ('routine', 'restore', 'EXECUTE'),
+             ('table', 'points_entry', 'SELECT'),
+             ('table', 'points_entry', 'INSERT'),
+             ('table', 'points_program', 'SELECT'),
+             ('table', 'points_balance', 'SELECT'),
+             ('table', 'points_lot', 'SELECT'),
+             ('table', 'points_hold', 'SELECT')) AS o (object_type, object, privilege)
+UNION ALL
+SELECT k.kind, 'table', o.object, 'SELECT'
+FROM (VALUES ('analyst'), ('auditor'), ('marketer')) AS k (kind),
+     (VALUES ('points_entry'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
+             ('points_trial_balance'), ('points_liability')) AS o (object)
+UNION ALL
+VALUES ('agent', 'routine', 'adjust', 'EXECUTE'),
+       ('owner', 'routine', 'adjust', 'EXECUTE'),
+       ('owner', 'routine', 'transfer', 'EXECUTE'),
+       ('owner', 'routine', 'convert', 'EXECUTE'),
+       ('owner', 'routine', 'post_points', 'EXECUTE'),
+       ('auditor', 'table', 'points_checkpoint', 'SELECT'),
+       ('auditor', 'table', 'points_checkpoint_leaf', 'SELECT');

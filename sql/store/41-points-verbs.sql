@@ -1,0 +1,487 @@
+-- The verbs of the ledger. They run as the store's owner, so that EXECUTE on one is all that a role needs.
+
+CREATE FUNCTION points_target(customer_id bigint, program text, kinds text[], source text, reference text)
+RETURNS points_entry
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    found points_entry;
+    k text;
+    n integer;
+BEGIN
+    FOREACH k IN ARRAY kinds
+    LOOP
+        SELECT count(*) INTO n FROM points_entry e
+        WHERE e.customer_id = points_target.customer_id AND e.program = points_target.program AND e.kind = k
+          AND e.reference = points_target.reference AND (points_target.source IS NULL OR e.source = points_target.source);
+        IF n > 1 THEN
+            RAISE EXCEPTION 'more than one entry of kind % has this reference', k
+                USING ERRCODE = 'CP009',
+                      DETAIL = format('customer %s, program %s, reference %s', customer_id, program, reference),
+                      HINT = 'Give the source too.';
+        ELSIF n = 1 THEN
+            SELECT e.* INTO found FROM points_entry e
+            WHERE e.customer_id = points_target.customer_id AND e.program = points_target.program AND e.kind = k
+              AND e.reference = points_target.reference AND (points_target.source IS NULL OR e.source = points_target.source);
+            RETURN found;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'there is no entry of kind % with this reference', array_to_string(kinds, ' or ')
+        USING ERRCODE = 'CP009',
+              DETAIL = format('customer %s, program %s, source %s, reference %s', customer_id, program, coalesce(source, '(any)'), reference),
+              HINT = 'Give the customer, program and reference that the points were posted with.';
+END
+$points$;
+COMMENT ON FUNCTION points_target(bigint, text, text[], text, text) IS 'the entry that a verb refers to by its reference; raises CP009 when there is none, or more than one';
+REVOKE EXECUTE ON FUNCTION points_target(bigint, text, text[], text, text) FROM PUBLIC;
+
+CREATE FUNCTION earn(customer_id bigint, points bigint, source text, reference text, program text DEFAULT 'points',
+                     expires_at timestamptz DEFAULT NULL, available_at timestamptz DEFAULT NULL,
+                     as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+BEGIN
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at, available_at, detail)
+    VALUES (earn.customer_id, earn.program, 'earn', earn.points, earn.source, earn.reference, as_of, note_hash, earn.expires_at, earn.available_at, earn.detail)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = earn.customer_id AND e.program = earn.program AND e.kind = 'earn'
+          AND e.reference = earn.reference AND e.source = earn.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION earn IS
+'gives a customer points. expires_at: null follows the program''s policy, infinity is never; available_at: pending until then, infinity until a mature entry. A repeat of (source, reference) answers with the first entry. Errors: CP002 other content, CP005 closed, CP006 overflow, CP008 no points';
+REVOKE EXECUTE ON FUNCTION earn FROM PUBLIC;
+
+CREATE FUNCTION redeem(customer_id bigint, points bigint, source text, reference text, program text DEFAULT 'points',
+                       as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+BEGIN
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, detail)
+    VALUES (redeem.customer_id, redeem.program, 'redeem', redeem.points, redeem.source, redeem.reference, as_of, note_hash, redeem.detail)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = redeem.customer_id AND e.program = redeem.program AND e.kind = 'redeem'
+          AND e.reference = redeem.reference AND e.source = redeem.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION redeem IS
+'spends points, those that expire first. A repeat of (source, reference) answers with the first entry. Errors: CP001 insufficient, CP002 other content, CP005 closed, CP011 the program is not redeemable';
+REVOKE EXECUTE ON FUNCTION redeem FROM PUBLIC;
+
+CREATE FUNCTION hold(customer_id bigint, points bigint, source text, reference text, program text DEFAULT 'points',
+                     expires_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+BEGIN
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at)
+    VALUES (hold.customer_id, hold.program, 'hold', hold.points, hold.source, hold.reference, as_of, note_hash, hold.expires_at)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = hold.customer_id AND e.program = hold.program AND e.kind = 'hold'
+          AND e.reference = hold.reference AND e.source = hold.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION hold IS
+'puts points aside until capture or release; at expires_at (null: the program''s hold_minutes) they go back by themselves. Errors as redeem, CP004 overdue when made';
+REVOKE EXECUTE ON FUNCTION hold FROM PUBLIC;
+
+CREATE FUNCTION capture(customer_id bigint, hold_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, program text DEFAULT 'points',
+                         as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    target points_entry;
+BEGIN
+    target := points_target(capture.customer_id, capture.program, ARRAY['hold'], capture.source, hold_reference);
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
+    VALUES (capture.customer_id, capture.program, 'capture', capture.points, target.source, hold_reference, as_of, note_hash, target.seq)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = capture.customer_id AND e.program = capture.program AND e.kind = 'capture'
+          AND e.reference = hold_reference AND e.source = target.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION capture IS
+'takes the points of a hold for good, the whole or a part; the rest goes back to its lots at once. Errors: CP001 more than held, CP003 already resolved, CP004 overdue, CP009 no such hold';
+REVOKE EXECUTE ON FUNCTION capture FROM PUBLIC;
+
+CREATE FUNCTION release(customer_id bigint, hold_reference text, source text DEFAULT NULL, program text DEFAULT 'points',
+                         as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    target points_entry;
+BEGIN
+    target := points_target(release.customer_id, release.program, ARRAY['hold'], release.source, hold_reference);
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
+    VALUES (release.customer_id, release.program, 'release', NULL, target.source, hold_reference, as_of, note_hash, target.seq)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = release.customer_id AND e.program = release.program AND e.kind = 'release'
+          AND e.reference = hold_reference AND e.source = target.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION release IS
+'gives the points of a hold back to their lots. Errors: CP003 already resolved, CP004 overdue (they went back then), CP009 no such hold';
+REVOKE EXECUTE ON FUNCTION release FROM PUBLIC;
+
+CREATE FUNCTION refund(customer_id bigint, earn_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
+                         as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    target points_entry;
+BEGIN
+    target := points_target(refund.customer_id, refund.program, ARRAY['earn'], refund.source, earn_reference);
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
+    VALUES (refund.customer_id, refund.program, 'refund', refund.points, target.source, coalesce(refund.reference, earn_reference), as_of, note_hash, target.seq)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = refund.customer_id AND e.program = refund.program AND e.kind = 'refund'
+          AND e.reference = coalesce(refund.reference, earn_reference) AND e.source = target.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION refund IS
+'claws points back that an earning gave, all that are left of it or some: from its own lot first, then from others; what is not there is owed where the program allows debt, else recorded as shortfall. Give each further part of one earning a reference of its own. Errors: CP001 more than is left, CP009 no such earning';
+REVOKE EXECUTE ON FUNCTION refund FROM PUBLIC;
+
+CREATE FUNCTION restore(customer_id bigint, redeem_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
+                         as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    target points_entry;
+BEGIN
+    target := points_target(restore.customer_id, restore.program, ARRAY['redeem', 'capture'], restore.source, redeem_reference);
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
+    VALUES (restore.customer_id, restore.program, 'restore', restore.points, target.source, coalesce(restore.reference, redeem_reference), as_of, note_hash, target.seq)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = restore.customer_id AND e.program = restore.program AND e.kind = 'restore'
+          AND e.reference = coalesce(restore.reference, redeem_reference) AND e.source = target.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION restore IS
+'gives redeemed points back, all or some, to the lots they came from; what has expired meanwhile expires at once, or lives restore_grace_days. Give each further part a reference of its own. Errors: CP001 more than is left, CP009 no such redemption';
+REVOKE EXECUTE ON FUNCTION restore FROM PUBLIC;
+
+CREATE FUNCTION mature(customer_id bigint, earn_reference text, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
+                         available_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    target points_entry;
+BEGIN
+    target := points_target(mature.customer_id, mature.program, ARRAY['earn'], mature.source, earn_reference);
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses, available_at)
+    VALUES (mature.customer_id, mature.program, 'mature', NULL, target.source, coalesce(mature.reference, earn_reference), as_of, note_hash, target.seq, mature.available_at)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = mature.customer_id AND e.program = mature.program AND e.kind = 'mature'
+          AND e.reference = coalesce(mature.reference, earn_reference) AND e.source = target.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION mature IS
+'makes the pending points of an earning available, at once or from available_at on. Errors: CP003 available already, CP009 no such earning';
+REVOKE EXECUTE ON FUNCTION mature FROM PUBLIC;
+
+CREATE FUNCTION adjust(customer_id bigint, points bigint, source text, reference text, reason text, program text DEFAULT 'points',
+                       expires_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now())
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea;
+    note_hash bytea;
+    note text := reason;
+BEGIN
+    IF reason IS NULL OR btrim(reason) = '' THEN
+        RAISE EXCEPTION 'an adjustment needs a reason'
+            USING ERRCODE = 'CP008', DETAIL = format('customer %s, program %s', customer_id, program), HINT = 'Say why in reason.';
+    END IF;
+    IF note IS NOT NULL THEN
+        salt := uuid_send(gen_random_uuid());
+        note_hash := sha256(salt || convert_to(note, 'UTF8'));
+    END IF;
+    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at)
+    VALUES (adjust.customer_id, adjust.program, 'adjust', adjust.points, adjust.source, adjust.reference, as_of, note_hash, adjust.expires_at)
+    RETURNING * INTO posted;
+    IF NOT FOUND THEN
+        SELECT e.* INTO posted FROM points_entry e
+        WHERE e.customer_id = adjust.customer_id AND e.program = adjust.program AND e.kind = 'adjust'
+          AND e.reference = adjust.reference AND e.source = adjust.source;
+    ELSIF note IS NOT NULL THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION adjust IS
+'adds or takes away (below zero) points by hand; reason is kept as the entry''s note, and who did it in actor. Errors: CP001 insufficient, CP008 no reason';
+REVOKE EXECUTE ON FUNCTION adjust FROM PUBLIC;
+
+CREATE FUNCTION transfer(customer_id bigint, to_customer_id bigint, points bigint, source text, reference text,
+                         program text DEFAULT 'points', as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea := uuid_send(gen_random_uuid());
+    s bigint;
+BEGIN
+    s := crm.points_transfer('points_entry'::regclass, customer_id, to_customer_id, program, program, points, points, source, reference, as_of,
+                             sha256(salt || convert_to(note, 'UTF8')));
+    SELECT e.* INTO posted FROM points_entry e
+    WHERE e.customer_id = transfer.customer_id AND e.program = transfer.program AND e.seq = s;
+    IF posted.note_hash = sha256(salt || convert_to(note, 'UTF8')) THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION transfer IS
+'moves points to another customer; their lots keep their expiry. Both accounts are locked in order. Gives the transfer_out; the transfer_in has the same source and reference. Errors as redeem; CP008 to oneself';
+REVOKE EXECUTE ON FUNCTION transfer FROM PUBLIC;
+
+CREATE FUNCTION convert(customer_id bigint, points bigint, source text, reference text, from_program text, to_program text,
+                        rate numeric DEFAULT 1, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
+RETURNS points_entry
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    posted points_entry;
+    salt bytea := uuid_send(gen_random_uuid());
+    s bigint;
+BEGIN
+    IF rate IS NULL OR rate <= 0 OR rate = 'NaN' OR rate = 'Infinity' OR floor(points * rate) < 1 THEN
+        RAISE EXCEPTION 'invalid rate %', rate
+            USING ERRCODE = 'CP008', DETAIL = format('customer %s, %s points', customer_id, points), HINT = 'At least one point comes out.';
+    END IF;
+    s := crm.points_transfer('points_entry'::regclass, customer_id, customer_id, from_program, to_program, points, floor(points * rate)::bigint, source, reference, as_of,
+                             sha256(salt || convert_to(note, 'UTF8')));
+    SELECT e.* INTO posted FROM points_entry e
+    WHERE e.customer_id = convert.customer_id AND e.program = convert.from_program AND e.seq = s;
+    IF posted.note_hash = sha256(salt || convert_to(note, 'UTF8')) THEN
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    END IF;
+    SELECT e.* INTO posted FROM points_entry e
+    WHERE e.customer_id = convert.customer_id AND e.program = convert.to_program AND e.kind = 'transfer_in'
+      AND e.reference = convert.reference AND e.source = convert.source;
+    RETURN posted;
+END
+$points$;
+COMMENT ON FUNCTION convert(bigint, bigint, text, text, text, text, numeric, timestamptz, text) IS
+'turns points of one program into floor(points * rate) of another; their lots keep their expiry. Gives the entry in the new program. Errors as redeem; CP008 when nothing would come out';
+REVOKE EXECUTE ON FUNCTION convert(bigint, bigint, text, text, text, text, numeric, timestamptz, text) FROM PUBLIC;
+
+CREATE FUNCTION post_points(movements crm.points_movement[], atomic boolean DEFAULT true)
+RETURNS SETOF crm.points_result
+LANGUAGE sql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+    SELECT * FROM crm.points_post('points_entry'::regclass, movements, atomic)
+$points$;
+COMMENT ON FUNCTION post_points(crm.points_movement[], boolean) IS
+'posts many movements in one call; accounts are locked in order. atomic: all or nothing, the first refusal raises; else row by row, each with its own result. Adjustments among them need no reason here: EXECUTE is for the owner alone';
+REVOKE EXECUTE ON FUNCTION post_points(crm.points_movement[], boolean) FROM PUBLIC;
+
+CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+LANGUAGE plpgsql
+AS $points$
+DECLARE
+    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
+    done bigint := 0;
+    total bigint;
+    n bigint;
+BEGIN
+    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
+    LOOP
+        n := crm.points_lapse_due(ledger, as_of, batch);
+        done := done OPERATOR(pg_catalog.+) n;
+        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
+                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
+                updated_at = excluded.updated_at$$, store)
+            USING 'expire_points'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+        COMMIT;
+        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
+    END LOOP;
+END
+$points$;
+COMMENT ON PROCEDURE expire_points IS
+'books expired points, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
+
+CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+LANGUAGE plpgsql
+AS $points$
+DECLARE
+    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
+    done bigint := 0;
+    total bigint;
+    n bigint;
+BEGIN
+    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
+    LOOP
+        n := crm.points_lapse_due(ledger, as_of, batch);
+        done := done OPERATOR(pg_catalog.+) n;
+        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
+                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
+                updated_at = excluded.updated_at$$, store)
+            USING 'mature_points'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+        COMMIT;
+        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
+    END LOOP;
+END
+$points$;
+COMMENT ON PROCEDURE mature_points IS
+'books pending points whose day has come as available, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
+
+CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+LANGUAGE plpgsql
+AS $points$
+DECLARE
+    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
+    done bigint := 0;
+    total bigint;
+    n bigint;
+BEGIN
+    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
+    LOOP
+        n := crm.points_lapse_due(ledger, as_of, batch);
+        done := done OPERATOR(pg_catalog.+) n;
+        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
+                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
+                updated_at = excluded.updated_at$$, store)
+            USING 'release_overdue_holds'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+        COMMIT;
+        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
+    END LOOP;
+END
+$points$;
+COMMENT ON PROCEDURE release_overdue_holds IS
+'gives overdue holds back, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';

@@ -1,0 +1,134 @@
+-- Reading the ledger. Views count what is due by now, whether or not it is booked.
+
+CREATE FUNCTION points_now(account points_account, at timestamptz, OUT available bigint, OUT pending bigint, OUT held bigint, OUT lots crm.points_lots)
+RETURNS record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.available, s.pending, s.held, s.lots
+    FROM crm.points_state_at(account.available, account.pending, account.held, account.lots,
+             (SELECT array_agg(h.lots ORDER BY h.seq) FROM points_hold h
+              WHERE account.held > 0 AND h.customer_id = account.customer_id AND h.program = account.program AND h.state = 'open'),
+             (SELECT array_agg(h.due_at ORDER BY h.seq) FROM points_hold h
+              WHERE account.held > 0 AND h.customer_id = account.customer_id AND h.program = account.program AND h.state = 'open'),
+             at) s;
+END;
+COMMENT ON FUNCTION points_now(points_account, timestamptz) IS 'what an account is at a moment not before its last entry';
+
+CREATE VIEW points_balance AS
+SELECT a.customer_id, a.program,
+       coalesce(s.available, a.available) AS available,
+       coalesce(s.pending, a.pending) AS pending,
+       coalesce(s.held, a.held) AS held
+FROM points_account a
+LEFT JOIN LATERAL (SELECT n.available, n.pending, n.held FROM points_now(a, now()) n WHERE a.next_due <= now()) s ON true;
+COMMENT ON VIEW points_balance IS 'the points of each customer and program now: available to spend (below zero: owed), pending, held';
+
+CREATE VIEW points_lot AS
+SELECT a.customer_id, a.program, l.remaining, l.expires_at, l.available_at
+FROM points_account a
+LEFT JOIN LATERAL (SELECT n.lots FROM points_now(a, now()) n WHERE a.next_due <= now()) s ON true
+CROSS JOIN LATERAL crm.points_lots_unnest(coalesce(s.lots, a.lots)) l;
+COMMENT ON VIEW points_lot IS 'the points of each customer and program by the moment they expire (null: never) and become available (null: now; infinity: when an order completes)';
+
+CREATE FUNCTION points_balance_at(customer_id bigint, at timestamptz, program text DEFAULT 'points') RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    a points_account;
+    low bigint := 0;
+    high bigint;
+    middle bigint;
+    balance bigint := 0;
+    e record;
+BEGIN
+    SELECT * INTO a FROM points_account p
+    WHERE p.customer_id = points_balance_at.customer_id AND p.program = points_balance_at.program;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    IF at >= a.booked_at THEN
+        RETURN (SELECT n.available FROM points_now(a, at) n);
+    END IF;
+    -- booked_at never goes backwards, so the number of the entry is found by halving.
+    high := a.seq;
+    WHILE low < high LOOP
+        middle := (low + high + 1) / 2;
+        SELECT p.booked_at, p.balance_after INTO e FROM points_entry p
+        WHERE p.customer_id = points_balance_at.customer_id AND p.program = points_balance_at.program AND p.seq = middle;
+        IF e.booked_at <= at THEN
+            low := middle;
+            balance := e.balance_after;
+        ELSE
+            high := middle - 1;
+        END IF;
+    END LOOP;
+    RETURN balance;
+END
+$points$;
+COMMENT ON FUNCTION points_balance_at(bigint, timestamptz, text) IS 'points that were, are or will be available at a moment if nothing else happens; what lapsed counts from the moment it lapsed';
+
+CREATE VIEW points_journal AS
+SELECT e.customer_id, e.program, e.seq, e.booked_at, e.kind, leg.account,
+       CASE leg.side WHEN 'to' THEN m.amount ELSE -m.amount END AS amount
+FROM points_entry e
+CROSS JOIN LATERAL (SELECT e.points - coalesce(e.shortfall, 0) AS amount,
+    CASE e.kind WHEN 'earn' THEN 'issued' WHEN 'restore' THEN 'redeemed' WHEN 'adjust' THEN 'adjusted' WHEN 'transfer_in' THEN 'transfer'
+                WHEN 'capture' THEN 'held' WHEN 'release' THEN 'held' ELSE 'customer' END AS from_account,
+    CASE e.kind WHEN 'redeem' THEN 'redeemed' WHEN 'capture' THEN 'redeemed' WHEN 'hold' THEN 'held' WHEN 'refund' THEN 'refunded'
+                WHEN 'expire' THEN 'expired' WHEN 'transfer_out' THEN 'transfer' ELSE 'customer' END AS to_account) m
+CROSS JOIN LATERAL (VALUES ('from', m.from_account), ('to', m.to_account)) AS leg (side, account);
+COMMENT ON VIEW points_journal IS 'the ledger in double entry: two legs an entry, whose amounts sum to 0. customer is what customers have, available or pending; held what is put aside; the others are the programme''s side';
+
+CREATE VIEW points_trial_balance AS
+SELECT j.program, j.account, sum(j.amount) AS amount
+FROM points_journal j
+GROUP BY j.program, j.account;
+COMMENT ON VIEW points_trial_balance IS 'balance of each account of points_journal; the amounts of a program sum to 0, and -issued, redeemed … are the totals of all time';
+
+CREATE VIEW points_liability AS
+WITH flow AS (
+    SELECT e.program, date_trunc('month', e.booked_at AT TIME ZONE s.time_zone)::date AS month,
+           sum(CASE WHEN e.kind = 'earn' THEN e.points ELSE 0 END) AS issued,
+           sum(CASE WHEN e.kind IN ('redeem', 'capture') THEN e.points ELSE 0 END) AS redeemed,
+           sum(CASE WHEN e.kind = 'expire' THEN e.points ELSE 0 END) AS expired,
+           sum(CASE e.kind WHEN 'refund' THEN coalesce(e.shortfall, 0) - e.points
+                           WHEN 'restore' THEN e.points WHEN 'adjust' THEN e.points
+                           WHEN 'transfer_in' THEN e.points WHEN 'transfer_out' THEN -e.points ELSE 0 END) AS reversed
+    FROM points_entry e
+    CROSS JOIN settings s
+    GROUP BY 1, 2
+), closed AS (
+    SELECT f.*, sum(f.issued - f.redeemed - f.expired + f.reversed) OVER (PARTITION BY f.program ORDER BY f.month) AS closing
+    FROM flow f
+)
+SELECT c.program, c.month, c.closing - (c.issued - c.redeemed - c.expired + c.reversed) AS opening,
+       c.issued, c.redeemed, c.expired, c.reversed, c.closing,
+       round(c.closing * (1 - p.redemption_rate), 4) AS expected_breakage,
+       round(c.closing * p.value * p.redemption_rate, 4) AS liability
+FROM closed c
+JOIN points_program p USING (program);
+COMMENT ON VIEW points_liability IS 'points owed to customers by month of booking in the store''s time zone: opening + issued - redeemed - expired + reversed = closing, exactly. reversed nets refunds, restorals, adjustments and transfers; liability = closing * value * redemption_rate of the program, in the store''s currency';
+
+CREATE VIEW points_ageing AS
+SELECT l.program, date_trunc('month', l.expires_at AT TIME ZONE s.time_zone - interval '1 microsecond')::date AS expires_in,
+       sum(l.remaining) FILTER (WHERE l.available_at IS NULL) AS available,
+       sum(l.remaining) FILTER (WHERE l.available_at IS NOT NULL) AS pending,
+       count(DISTINCT l.customer_id) AS customers
+FROM points_lot l
+CROSS JOIN settings s
+GROUP BY 1, 2;
+COMMENT ON VIEW points_ageing IS 'outstanding points by the last month in which they can be spent (null: they never expire)';
+
+CREATE FUNCTION points_expiring(within interval DEFAULT '30 days', as_of timestamptz DEFAULT now())
+RETURNS TABLE (customer_id bigint, program text, points bigint, expires_at timestamptz)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $points$
+    SELECT a.customer_id, a.program, l.remaining, l.expires_at
+    FROM points_account a
+    CROSS JOIN LATERAL crm.points_lots_unnest((SELECT n.lots FROM points_now(a, as_of) n)) l
+    WHERE a.next_due < as_of + within AND l.expires_at < as_of + within
+    ORDER BY l.expires_at, a.customer_id, a.program
+$points$;
+COMMENT ON FUNCTION points_expiring(interval, timestamptz) IS 'lots that expire within a time from as_of, the first ones first: whom to remind';

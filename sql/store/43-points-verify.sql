@@ -1,0 +1,64 @@
+-- Verification of the ledger.
+
+CREATE FUNCTION points_verify(customer_id bigint DEFAULT NULL, program text DEFAULT NULL, part integer DEFAULT 1, parts integer DEFAULT 1)
+RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $points$
+    SELECT v.customer_id, v.program, v.seq, v.finding
+    FROM crm.points_verify_entries('points_entry'::regclass, $1, $2, $3, $4) v
+    UNION ALL
+    SELECT coalesce(h.customer_id, e.customer_id), coalesce(h.program, e.program), coalesce(h.seq, e.seq),
+           CASE WHEN h.seq IS NULL THEN 'the hold of this entry is missing in points_hold'
+                WHEN e.seq IS NULL THEN 'points_hold has a hold without an entry'
+                ELSE 'points_hold differs from the entries' END
+    FROM (SELECT p.* FROM points_hold p WHERE ($1 IS NULL OR p.customer_id = $1) AND ($2 IS NULL OR p.program = $2)) h
+    FULL JOIN (SELECT p.customer_id, p.program, p.seq, p.source, p.reference, p.points, p.expires_at, p.lots,
+                      coalesce(c.state, r.state, 'open') AS state, coalesce(c.points, 0) AS captured, coalesce(c.seq, r.seq) AS resolved_seq
+               FROM points_entry p
+               LEFT JOIN LATERAL (SELECT 'captured' AS state, x.points, x.seq FROM points_entry x
+                                  WHERE x.customer_id = p.customer_id AND x.program = p.program AND x.reverses = p.seq
+                                    AND x.kind = 'capture') c ON true
+               LEFT JOIN LATERAL (SELECT CASE WHEN x.reference IS NULL THEN 'overdue' ELSE 'released' END AS state, x.seq FROM points_entry x
+                                  WHERE x.customer_id = p.customer_id AND x.program = p.program AND x.reverses = p.seq
+                                    AND x.kind = 'release' AND NOT (x.reference IS NULL AND x.source = 'capture')) r ON true
+               WHERE p.kind = 'hold' AND ($1 IS NULL OR p.customer_id = $1) AND ($2 IS NULL OR p.program = $2)) e
+        ON h.customer_id = e.customer_id AND h.program = e.program AND h.seq = e.seq
+    WHERE $3 = 1 AND (h.seq IS NULL OR e.seq IS NULL
+          OR (h.source, h.reference, h.points, h.state, h.captured) IS DISTINCT FROM (e.source, e.reference, e.points, e.state, e.captured)
+          OR h.due_at IS DISTINCT FROM e.expires_at OR NOT h.lots = e.lots OR h.resolved_seq IS DISTINCT FROM e.resolved_seq)
+    UNION ALL
+    SELECT e.customer_id, e.program, max(e.seq), format('reference is used %s times: %s, %s, %s', count(*), e.kind, e.source, e.reference)
+    FROM points_entry e
+    WHERE $3 = 1 AND NOT EXISTS (SELECT FROM pg_constraint c JOIN pg_index i ON i.indexrelid = c.conindid
+                                 WHERE c.conrelid = 'points_entry'::regclass AND c.conname = 'points_entry_reference'
+                                   AND i.indisvalid AND i.indisunique)
+      AND ($1 IS NULL OR e.customer_id = $1) AND ($2 IS NULL OR e.program = $2) AND e.reference IS NOT NULL
+    GROUP BY e.customer_id, e.program, e.kind, e.source, e.reference
+    HAVING count(*) > 1
+    UNION ALL
+    SELECT e.customer_id, e.program, e.seq, 'the note of this entry was changed'
+    FROM points_note n
+    JOIN points_entry e USING (customer_id, program, seq)
+    WHERE $3 = 1 AND ($1 IS NULL OR n.customer_id = $1) AND ($2 IS NULL OR n.program = $2)
+      AND e.note_hash IS DISTINCT FROM sha256(n.salt || convert_to(n.note, 'UTF8'))
+    UNION ALL
+    SELECT NULL, NULL, NULL, format('trigger %s of %s is %s', w.trigger, w.relation,
+           CASE WHEN t.oid IS NULL THEN 'missing'
+                ELSE CASE t.tgenabled WHEN 'O' THEN 'enabled for origin only' WHEN 'D' THEN 'disabled'
+                                      WHEN 'R' THEN 'enabled for replica only' ELSE 'enabled always' END END)
+    FROM (VALUES ('points_entry'::regclass, 'points_gate', 'O'::"char"),
+                 ('points_entry', 'points_immutable_row', 'A'),
+                 ('points_entry', 'points_immutable_statement', 'A'),
+                 ('points_account', 'points_guard', 'O'),
+                 ('points_account', 'points_guard_truncate', 'A'),
+                 ('points_account', 'points_check_head', 'O'),
+                 ('points_checkpoint', 'points_immutable_row', 'A'),
+                 ('points_checkpoint', 'points_immutable_statement', 'A'),
+                 ('points_checkpoint_leaf', 'points_immutable_row', 'A'),
+                 ('points_checkpoint_leaf', 'points_immutable_statement', 'A')) AS w (relation, trigger, state)
+    LEFT JOIN pg_trigger t ON t.tgrelid = w.relation AND t.tgname = w.trigger
+    WHERE $1 IS NULL AND $2 IS NULL AND $3 = 1 AND t.tgenabled IS DISTINCT FROM w.state
+$points$;
+COMMENT ON FUNCTION points_verify(bigint, text, integer, integer) IS
+'checks the whole ledger, a customer or a program, and gives a row for each account that is wrong with its first bad entry, none when all is well: hashes, arithmetic, lots, numbering, heads, holds, references, notes, and the states of the triggers. Sessions that each take one of parts check in parallel';

@@ -1,0 +1,502 @@
+/*
+ * The batch door: many movements applied in memory, each account written once, entries together.
+ */
+#include "points/ledger.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "base/store.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#define MAX_BATCH 1000000
+
+/*
+ * Open a ledger for a function that posts to it; the caller has the rights of its owner
+ */
+static Relation
+open_entries(Oid relid)
+{
+	Relation rel = table_open(relid, RowExclusiveLock);
+
+	if (!has_privs_of_role(GetUserId(), rel->rd_rel->relowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for the points ledger \"%s\"", RelationGetRelationName(rel)),
+				 errhint("Use the verbs of the store; they run as its owner.")));
+	return rel;
+}
+
+/*
+ * The locked account of a movement: accounts are sorted
+ */
+static LedgerAccount *
+find_account(LedgerAccount *accounts, int count, int64 customer_id, const char *program)
+{
+	int low = 0;
+	int high = count;
+
+	while (low < high)
+	{
+		int middle = low + (high - low) / 2;
+		LedgerAccount *account = &accounts[middle];
+
+		if (account->customer_id < customer_id ||
+			(account->customer_id == customer_id && strcmp(account->program, program) < 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	Assert(low < count);
+	return &accounts[low];
+}
+
+static int
+compare_accounts(const ListCell *a, const ListCell *b)
+{
+	const LedgerAccount *first = lfirst(a);
+	const LedgerAccount *second = lfirst(b);
+
+	if (first->customer_id != second->customer_id)
+		return first->customer_id < second->customer_id ? -1 : 1;
+	return strcmp(first->program, second->program);
+}
+
+/*
+ * Lock the accounts of some entries in order; *count says how many there are
+ */
+static LedgerAccount *
+lock_accounts(Ledger *ledger, PointsEntry **entries, int n, int *count)
+{
+	List *all = NIL;
+	List *keys = NIL;
+	ListCell *cell;
+
+	for (int i = 0; i < n; i++)
+	{
+		LedgerAccount *key = palloc0(sizeof(LedgerAccount));
+
+		key->customer_id = entries[i]->customer_id;
+		key->program = entries[i]->program;
+		all = lappend(all, key);
+	}
+	list_sort(all, compare_accounts);
+	foreach (cell, all)
+	{
+		LedgerAccount *key = lfirst(cell);
+		LedgerAccount *last = keys == NIL ? NULL : llast(keys);
+
+		if (last == NULL || last->customer_id != key->customer_id || strcmp(last->program, key->program) != 0)
+			keys = lappend(keys, key);
+	}
+	*count = list_length(keys);
+	return *count == 0 ? NULL : ledger_lock_many(ledger, keys);
+}
+
+/*
+ * Write what was posted
+ */
+static void
+write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
+{
+	List *entries = NIL;
+
+	for (int i = 0; i < count; i++)
+		entries = list_concat(entries, accounts[i].entries);
+	if (entries == NIL)
+		return;
+	ledger_write_many(ledger, accounts, count);
+	ledger_insert(ledger, entries);
+}
+
+/*
+ * Read a crm.points_movement
+ */
+static void
+read_movement(HeapTupleHeader header, PointsEntry *entry, bool *given)
+{
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	TupleDesc desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	static const LedgerColumn columns[11] = {COL_CUSTOMER_ID,
+											 COL_KIND,
+											 COL_POINTS,
+											 COL_SOURCE,
+											 COL_REFERENCE,
+											 COL_PROGRAM,
+											 COL_EXPIRES_AT,
+											 COL_AVAILABLE_AT,
+											 COL_REVERSES,
+											 COL_OCCURRED_AT,
+											 COL_DETAIL};
+	Datum value[11];
+
+	memset(entry, 0, sizeof(PointsEntry));
+	memset(given, 0, sizeof(bool) * LEDGER_COLUMNS);
+	if (desc->natts != 11)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("a movement is not of type crm.points_movement")));
+	for (int i = 0; i < 11; i++)
+	{
+		bool isnull;
+
+		value[i] = heap_getattr(&tuple, i + 1, desc, &isnull);
+		given[columns[i]] = !isnull;
+	}
+	ReleaseTupleDesc(desc);
+	if (!given[COL_CUSTOMER_ID] || !given[COL_KIND])
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("a movement needs customer_id and kind")));
+	entry->customer_id = DatumGetInt64(value[0]);
+	if (!points_kind_parse(TextDatumGetCString(value[1]), &entry->kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_POINTS_INVALID),
+				 errmsg("unknown kind of points entry: \"%s\"", TextDatumGetCString(value[1]))));
+	entry->points = given[COL_POINTS] ? DatumGetInt64(value[2]) : 0;
+	entry->source = given[COL_SOURCE] ? TextDatumGetCString(value[3]) : NULL;
+	entry->reference = given[COL_REFERENCE] ? TextDatumGetCString(value[4]) : NULL;
+	entry->program = given[COL_PROGRAM] ? TextDatumGetCString(value[5]) : "points";
+	entry->expires_at = given[COL_EXPIRES_AT] ? DatumGetTimestampTz(value[6]) : POINTS_NO_TIME;
+	entry->available_at = given[COL_AVAILABLE_AT] ? DatumGetTimestampTz(value[7]) : POINTS_NO_TIME;
+	entry->reverses = given[COL_REVERSES] ? DatumGetInt64(value[8]) : 0;
+	entry->occurred_at = given[COL_OCCURRED_AT] ? DatumGetTimestampTz(value[9]) : POINTS_NO_TIME;
+	entry->detail = given[COL_DETAIL] ? DatumGetCString(DirectFunctionCall1(jsonb_out, value[10])) : NULL;
+}
+
+/*
+ * Post many movements: see points_post in the kit
+ */
+PG_FUNCTION_INFO_V1(points_post);
+Datum
+points_post(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
+	bool atomic = PG_GETARG_BOOL(2);
+	Relation rel = open_entries(PG_GETARG_OID(0));
+	Ledger *ledger;
+	Datum *elements;
+	bool *element_nulls;
+	int n;
+	int count;
+	PointsEntry **entries;
+	bool **given;
+	LedgerAccount *accounts;
+	StoreOwner owner;
+
+	InitMaterializedSRF(fcinfo, 0);
+	deconstruct_array(
+		array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE, &elements, &element_nulls, &n);
+	if (n > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a batch has at most %d movements, not %d", MAX_BATCH, n),
+				 errhint("Post them in several calls.")));
+	entries = palloc(sizeof(PointsEntry *) * Max(n, 1));
+	given = palloc(sizeof(bool *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (element_nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("movement %d is null", i + 1)));
+		entries[i] = palloc(sizeof(PointsEntry));
+		given[i] = palloc(sizeof(bool) * LEDGER_COLUMNS);
+		read_movement(DatumGetHeapTupleHeader(elements[i]), entries[i], given[i]);
+	}
+
+	store_owner_begin(rel, &owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ledger = ledger_open(rel);
+	accounts = lock_accounts(ledger, entries, n, &count);
+	for (int i = 0; i < n; i++)
+	{
+		LedgerAccount *account = find_account(accounts, count, entries[i]->customer_id, entries[i]->program);
+		PointsRefusal refusal;
+		PointsEntry found;
+		Datum values[8];
+		bool nulls[8] = {false};
+		LedgerResult result = ledger_post(ledger, rel, account, entries[i], given[i], &found, &refusal);
+		const PointsEntry *entry = result == LEDGER_REPLAYED ? &found : entries[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (result == LEDGER_REFUSED && atomic)
+		{
+			refusal.message = psprintf("movement %d: %s", i + 1, refusal.message);
+			points_raise(&refusal);
+		}
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = CStringGetTextDatum(result == LEDGER_POSTED		 ? "posted"
+										: result == LEDGER_REPLAYED ? "repeated"
+																	 : "refused");
+		values[2] = Int64GetDatum(entry->customer_id);
+		values[3] = CStringGetTextDatum(entry->program);
+		values[4] = Int64GetDatum(entry->seq);
+		values[5] = Int64GetDatum(entry->balance_after);
+		nulls[4] = nulls[5] = result == LEDGER_REFUSED;
+		nulls[6] = nulls[7] = result != LEDGER_REFUSED;
+		if (result == LEDGER_REFUSED)
+		{
+			values[6] = CStringGetTextDatum(unpack_sql_state(refusal.sqlstate));
+			values[7] = CStringGetTextDatum(refusal.message);
+		}
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	write_accounts(ledger, accounts, count);
+	SPI_finish();
+	store_owner_end(&owner);
+	table_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/*
+ * Spread points over the lots of others in proportion, by largest remainder; the lots keep their dates
+ */
+static PointsLots
+scale_lots(const PointsLots *from, int64 points, int64 to_points)
+{
+	PointsLots to = {0};
+	int64 given = 0;
+	int64 *part = palloc(sizeof(int64) * Max(from->count, 1));
+	int128 *rest = palloc(sizeof(int128) * Max(from->count, 1));
+
+	for (int i = 0; i < from->count; i++)
+	{
+		int128 product = (int128) from->lot[i].remaining * to_points;
+
+		part[i] = (int64) (product / points);
+		rest[i] = product % points;
+		given += part[i];
+	}
+	while (given < to_points)
+	{
+		int largest = 0;
+
+		for (int i = 1; i < from->count; i++)
+		{
+			if (rest[i] > rest[largest])
+				largest = i;
+		}
+		part[largest]++;
+		rest[largest] = -1;
+		given++;
+	}
+	for (int i = 0; i < from->count; i++)
+		points_lots_add(&to, part[i], from->lot[i].expires_at, POINTS_NO_TIME);
+	return to;
+}
+
+/*
+ * Move points between two accounts: see points_transfer in the kit
+ */
+PG_FUNCTION_INFO_V1(points_transfer);
+Datum
+points_transfer(PG_FUNCTION_ARGS)
+{
+	Relation rel;
+	PointsEntry out = {0};
+	PointsEntry *in = palloc0(sizeof(PointsEntry));
+	PointsEntry *both[2] = {&out, in};
+	PointsEntry found;
+	PointsRefusal refusal;
+	bool given[LEDGER_COLUMNS] = {false};
+	Ledger *ledger;
+	LedgerAccount *accounts;
+	LedgerResult result;
+	PointsEntry *out_entry = palloc0(sizeof(PointsEntry));
+	StoreOwner owner;
+	int count;
+	int64 seq;
+
+	for (int i = 0; i < 10; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a transfer of points needs all its arguments")));
+	}
+	rel = open_entries(PG_GETARG_OID(0));
+	out.customer_id = PG_GETARG_INT64(1);
+	in->customer_id = PG_GETARG_INT64(2);
+	out.program = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	in->program = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	out.kind = POINTS_TRANSFER_OUT;
+	in->kind = POINTS_TRANSFER_IN;
+	out.points = PG_GETARG_INT64(5);
+	in->points = PG_GETARG_INT64(6);
+	out.source = in->source = text_to_cstring(PG_GETARG_TEXT_PP(7));
+	out.reference = in->reference = text_to_cstring(PG_GETARG_TEXT_PP(8));
+	out.occurred_at = in->occurred_at = PG_GETARG_TIMESTAMPTZ(9);
+	out.expires_at = out.available_at = in->expires_at = in->available_at = POINTS_NO_TIME;
+	out.detail = psprintf("{\"program\": \"%s\", \"customer_id\": " INT64_FORMAT "}", in->program, in->customer_id);
+	in->detail = psprintf("{\"program\": \"%s\", \"customer_id\": " INT64_FORMAT "}", out.program, out.customer_id);
+	/* jsonb has one text form; entries are compared and hashed by it. */
+	out.detail = DatumGetCString(DirectFunctionCall1(jsonb_out, DirectFunctionCall1(jsonb_in, CStringGetDatum(out.detail))));
+	in->detail = DatumGetCString(DirectFunctionCall1(jsonb_out, DirectFunctionCall1(jsonb_in, CStringGetDatum(in->detail))));
+	if (out.customer_id == in->customer_id && strcmp(out.program, in->program) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_POINTS_INVALID),
+				 errmsg("points cannot be transferred to the account they are in"),
+				 errdetail("customer " INT64_FORMAT ", program %s", out.customer_id, out.program),
+				 errhint("Name another customer or another program.")));
+	given[COL_POINTS] = given[COL_SOURCE] = given[COL_REFERENCE] = given[COL_OCCURRED_AT] = given[COL_DETAIL] = true;
+	if (!PG_ARGISNULL(10))
+	{
+		bytea *digest = PG_GETARG_BYTEA_PP(10);
+
+		if (VARSIZE_ANY_EXHDR(digest) != POINTS_HASH_SIZE)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("note_hash has 32 bytes")));
+		out.has_note = true;
+		memcpy(out.note_hash, VARDATA_ANY(digest), POINTS_HASH_SIZE);
+	}
+	*out_entry = out;
+	both[0] = out_entry;
+
+	store_owner_begin(rel, &owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ledger = ledger_open(rel);
+	accounts = lock_accounts(ledger, both, 2, &count);
+	result = ledger_post(ledger,
+						 rel,
+						 find_account(accounts, count, out_entry->customer_id, out_entry->program),
+						 out_entry,
+						 given,
+						 &found,
+						 &refusal);
+	if (result == LEDGER_POSTED)
+	{
+		in->lots = scale_lots(&out_entry->lots, out_entry->points, in->points);
+		seq = out_entry->seq;
+		result = ledger_post(ledger,
+							 rel,
+							 find_account(accounts, count, in->customer_id, in->program),
+							 in,
+							 given,
+							 &found,
+							 &refusal);
+		if (result == LEDGER_REPLAYED)
+			ledger_refuse_difference(in, "the other account", &refusal);
+	}
+	else
+		seq = found.seq;
+	if (result == LEDGER_REFUSED || (result == LEDGER_REPLAYED && seq != found.seq))
+		points_raise(&refusal);
+	if (result == LEDGER_POSTED)
+		write_accounts(ledger, accounts, count);
+	SPI_finish();
+	store_owner_end(&owner);
+	table_close(rel, NoLock);
+	PG_RETURN_INT64(seq);
+}
+
+/*
+ * Book what is due: see points_lapse_due in the kit
+ */
+PG_FUNCTION_INFO_V1(points_lapse_due);
+Datum
+points_lapse_due(PG_FUNCTION_ARGS)
+{
+	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(1);
+	int32 batch = PG_GETARG_INT32(2);
+	Relation rel = open_entries(PG_GETARG_OID(0));
+	Ledger *ledger;
+	LedgerAccount *accounts;
+	StoreOwner owner;
+	int count;
+
+	if (batch < 1 || batch > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch must be between 1 and %d", MAX_BATCH)));
+	store_owner_begin(rel, &owner);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ledger = ledger_open(rel);
+	accounts = ledger_lock_due(ledger, as_of, batch, &count);
+	for (int i = 0; i < count; i++)
+		ledger_lapse(&accounts[i], as_of);
+	write_accounts(ledger, accounts, count);
+	SPI_finish();
+	store_owner_end(&owner);
+	table_close(rel, NoLock);
+	PG_RETURN_INT64(count);
+}
+
+/*
+ * What an account is at a moment: see points_state_at in the kit
+ */
+PG_FUNCTION_INFO_V1(points_state_at);
+Datum
+points_state_at(PG_FUNCTION_ARGS)
+{
+	PointsState state = {0};
+	Datum values[4];
+	bool nulls[4] = {false};
+	TupleDesc desc;
+	TimestampTz at;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(6))
+		PG_RETURN_NULL();
+	state.available = PG_GETARG_INT64(0);
+	state.pending = PG_GETARG_INT64(1);
+	state.held = PG_GETARG_INT64(2);
+	points_lots_read(PG_GETARG_DATUM(3), &state.lots);
+	at = PG_GETARG_TIMESTAMPTZ(6);
+	state.booked_at = DT_NOBEGIN;
+	if (!PG_ARGISNULL(4) && !PG_ARGISNULL(5))
+	{
+		ArrayType *lots = PG_GETARG_ARRAYTYPE_P(4);
+		ArrayType *due = PG_GETARG_ARRAYTYPE_P(5);
+		Datum *lot_values;
+		Datum *due_values;
+		bool *lot_nulls;
+		bool *due_nulls;
+		int n;
+		int m;
+		int16 length;
+		bool by_value;
+		char align;
+
+		get_typlenbyvalalign(ARR_ELEMTYPE(lots), &length, &by_value, &align);
+		deconstruct_array(lots, ARR_ELEMTYPE(lots), length, by_value, align, &lot_values, &lot_nulls, &n);
+		deconstruct_array(due, TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE, &due_values, &due_nulls, &m);
+		if (n != m)
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("hold_lots and hold_due differ in length")));
+		state.hold = palloc0(sizeof(PointsHold) * Max(n, 1));
+		for (int i = 0; i < n; i++)
+		{
+			PointsHold *hold = &state.hold[state.hold_count];
+
+			if (lot_nulls[i])
+				continue;
+			points_lots_read(lot_values[i], &hold->lots);
+			hold->seq = ++state.hold_count;
+			hold->points = points_lots_sum(&hold->lots);
+			hold->due_at = due_nulls[i] ? DT_NOEND : DatumGetTimestampTz(due_values[i]);
+		}
+	}
+	for (;;)
+	{
+		PointsEntry entry = {.program = ""};
+
+		CHECK_FOR_INTERRUPTS();
+		entry.expires_at = entry.available_at = POINTS_NO_TIME;
+		if (!points_lapse(&state, at, &entry))
+			break;
+	}
+	values[0] = Int64GetDatum(state.available);
+	values[1] = Int64GetDatum(state.pending);
+	values[2] = Int64GetDatum(state.held);
+	values[3] = points_lots_datum(&state.lots);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

@@ -1,0 +1,160 @@
+/*
+ * The tables of a ledger as its C code sees them, and posting to locked accounts.
+ */
+#ifndef CRM_POINTS_LEDGER_H
+#define CRM_POINTS_LEDGER_H
+
+#include "points/points.h"
+
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+#include "pgtime.h"
+#include "utils/relcache.h"
+
+/* Columns of points_entry that the gate knows, in the order of LedgerColumn. */
+typedef enum LedgerColumn
+{
+	COL_CUSTOMER_ID,
+	COL_PROGRAM,
+	COL_SEQ,
+	COL_KIND,
+	COL_POINTS,
+	COL_SOURCE,
+	COL_REFERENCE,
+	COL_REVERSES,
+	COL_EXPIRES_AT,
+	COL_AVAILABLE_AT,
+	COL_OCCURRED_AT,
+	COL_BOOKED_AT,
+	COL_BALANCE_AFTER,
+	COL_SHORTFALL,
+	COL_LOTS,
+	COL_DETAIL,
+	COL_NOTE_HASH,
+	COL_ACTOR,
+	COL_HASH,
+	LEDGER_COLUMNS
+} LedgerColumn;
+
+/* A row of points_program. */
+typedef struct LedgerProgram
+{
+	const char *program;
+	bool redeemable;
+	bool debt_allowed;
+	char expiry; /* first letter of never, days, months, year_end; f for fixed_dates */
+	int expiry_n;
+	char expiry_round; /* first letter of none, day_end, month_end */
+	int date_count;
+	int *dates; /* month * 100 + day, ascending */
+	int restore_grace_days;
+	int hold_minutes; /* 0: holds never lapse by themselves */
+	pg_tz *zone;
+} LedgerProgram;
+
+/* What the C code keeps of a ledger from call to call. */
+typedef struct Ledger
+{
+	Oid entries; /* key: OID of points_entry */
+	bool valid;
+	bool programs_valid;
+	int busy; /* plans of it that are running */
+	Oid owner;
+	Oid account;
+	Oid hold;
+	Oid program;
+	Oid settings;
+	Oid primary_key;
+	Oid reference_index;
+	Oid reverses_index;
+	Oid lots_type;
+	AttrNumber column[LEDGER_COLUMNS];
+	SPIPlanPtr lock;
+	SPIPlanPtr lock_many;
+	SPIPlanPtr lock_due;
+	SPIPlanPtr create;
+	SPIPlanPtr update;
+	SPIPlanPtr update_many;
+	SPIPlanPtr holds;
+	SPIPlanPtr hold_insert;
+	SPIPlanPtr hold_resolve;
+	SPIPlanPtr insert;
+	MemoryContext program_context;
+	List *programs;
+} Ledger;
+
+/* An account that is locked and being posted to. */
+typedef struct LedgerAccount
+{
+	int64 customer_id;
+	const char *program;
+	const LedgerProgram *rules;
+	PointsState state;
+	int64 stored_seq; /* as in the table */
+	List *entries;	  /* PointsEntry *, in the order of seq, not yet in the table */
+} LedgerAccount;
+
+typedef enum LedgerResult
+{
+	LEDGER_POSTED,
+	LEDGER_REPLAYED,
+	LEDGER_REFUSED
+} LedgerResult;
+
+/* ledger.c */
+extern Ledger *ledger_open(Relation entries);
+extern Oid ledger_find_index(Relation rel, int count, const AttrNumber *columns);
+extern const LedgerProgram *ledger_program(Ledger *ledger, const char *program);
+extern void ledger_from_tuple(const Ledger *ledger, HeapTuple tuple, TupleDesc desc, PointsEntry *entry, bool *given);
+extern void ledger_to_values(const Ledger *ledger, const PointsEntry *entry, Datum *values, bool *nulls);
+extern bool ledger_find_reference(const Ledger *ledger,
+								  Relation entries,
+								  const LedgerAccount *account,
+								  PointsKind kind,
+								  const char *source,
+								  const char *reference,
+								  PointsEntry *found);
+extern bool ledger_find_seq(
+	const Ledger *ledger, Relation entries, const LedgerAccount *account, int64 seq, PointsEntry *found);
+extern void ledger_reversals(const Ledger *ledger,
+							 Relation entries,
+							 const LedgerAccount *account,
+							 const PointsEntry *target,
+							 int64 before,
+							 int64 *reversed,
+							 TimestampTz *available_at);
+
+/* account.c */
+extern void ledger_lock(Ledger *ledger, LedgerAccount *account);
+extern LedgerAccount *ledger_lock_many(Ledger *ledger, List *keys);
+extern LedgerAccount *ledger_lock_due(Ledger *ledger, TimestampTz as_of, int batch, int *count);
+extern void ledger_write(Ledger *ledger, LedgerAccount *account);
+extern void ledger_write_many(Ledger *ledger, LedgerAccount *accounts, int count);
+extern void ledger_insert(Ledger *ledger, List *entries);
+extern void ledger_read_state(HeapTuple tuple, TupleDesc desc, LedgerAccount *account);
+extern bool ledger_writing;
+
+/* post.c */
+extern void ledger_lapse(LedgerAccount *account, TimestampTz until);
+extern TimestampTz ledger_expiry(const LedgerProgram *rules, TimestampTz from);
+extern const char *ledger_difference(const Ledger *ledger,
+									 Relation entries,
+									 const LedgerAccount *account,
+									 const PointsEntry *wanted,
+									 const bool *given,
+									 const PointsEntry *found);
+extern void ledger_refuse_difference(const PointsEntry *wanted, const char *field, PointsRefusal *refusal);
+extern LedgerResult ledger_post(Ledger *ledger,
+								Relation entries,
+								LedgerAccount *account,
+								PointsEntry *entry,
+								bool *given,
+								PointsEntry *found,
+								PointsRefusal *refusal);
+extern void ledger_check_kind(Relation entries, PointsKind kind);
+
+/* gate.c */
+extern void ledger_queue_push(Oid relid, List *entries);
+extern bool ledger_queue_empty(void);
+
+#endif
