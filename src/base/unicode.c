@@ -18,12 +18,14 @@
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
 #include <unicode/utext.h>
+#include <unicode/utrans.h>
 #include <unicode/utf8.h>
 #include <unicode/uversion.h>
 
 static const UNormalizer2 *casefold = NULL;
 static const UNormalizer2 *compat = NULL;
 static UBreakIterator *graphemes = NULL;
+static UTransliterator *pinyin = NULL;
 static UCalendar *lunar_calendar = NULL;
 
 /* ICU counts lunar years from 2637 before our era. */
@@ -236,6 +238,40 @@ int
 unicode_digit_value(uint32 codepoint)
 {
 	return u_charDigitValue((UChar32) codepoint);
+}
+
+void
+unicode_pinyin(const char *text, int length, StringInfo out)
+{
+	UErrorCode status = U_ZERO_ERROR;
+	int32_t source_length;
+	int32_t limit;
+	int32_t capacity;
+	UChar *buffer;
+	UChar *source = to_utf16(text, length, &source_length);
+
+	if (pinyin == NULL)
+	{
+		/* Keyboards write the u with two dots as v. */
+		static const char rules[] = "::Han-Latin/Names; [\\u00FC\\u01D6\\u01D8\\u01DA\\u01DC] > v; ::Latin-ASCII; ::Lower;";
+		static const UChar id[] = {'c', 'r', 'm', 0};
+		UChar rules16[sizeof(rules)];
+		UParseError where;
+
+		u_charsToUChars(rules, rules16, sizeof(rules));
+		pinyin = utrans_openU(id, -1, UTRANS_FORWARD, rules16, -1, &where, &status);
+		check_icu(status, "utrans_openU");
+	}
+	/* A syllable has at most six letters, a tone mark or two in between, and a space. */
+	capacity = source_length * 16 + 64;
+	buffer = palloc(sizeof(UChar) * capacity);
+	memcpy(buffer, source, sizeof(UChar) * source_length);
+	limit = source_length;
+	utrans_transUChars(pinyin, buffer, &source_length, capacity, 0, &limit, &status);
+	check_icu(status, "utrans_transUChars");
+	append_utf16(out, buffer, source_length);
+	pfree(source);
+	pfree(buffer);
 }
 
 bool

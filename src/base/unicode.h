@@ -31,6 +31,9 @@ extern int unicode_graphemes(const char *text, int length, int **offsets);
 /* Value 0-9 of a decimal digit in any script, else -1. */
 extern int unicode_digit_value(uint32 codepoint);
 
+/* A name in Latin letters without accents, in lower case, a space after each syllable of Chinese. Appended to out. */
+extern void unicode_pinyin(const char *text, int length, StringInfo out);
+
 /* Is it a letter of any script? */
 extern bool unicode_is_letter(uint32 codepoint);
 
