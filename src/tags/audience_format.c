@@ -597,7 +597,7 @@ audience_end(AudienceWriter *w)
 	for (int64 i = 0; i < w->n;)
 	{
 		WrittenContainer *c = w->containers + i;
-		uint8 *start = out;
+		uint8 *start PG_USED_FOR_ASSERTS_ONLY = out;
 		bool runs = false;
 		int n = 0;
 		uint32 number;
