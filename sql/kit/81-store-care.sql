@@ -123,6 +123,7 @@ BEGIN
         EXECUTE format('ALTER ROUTINE %s SET search_path = %I, crm, pg_temp', routine, name);
     END LOOP;
     PERFORM crm.repair_triggers(name);
+    PERFORM crm.adopt_masks(name);
     RETURN QUERY SELECT f.finding, f.object, f.hint FROM crm.store_findings(name) f;
 END
 $$;

@@ -80,8 +80,8 @@ FROM (VALUES
 
     -- consent
     ('owner,agent,marketer,auditor,app', 'table', 'consent_state,contact_purpose,privacy_policy', 'SELECT'),
-    ('owner,agent,marketer,auditor,app', 'table', 'consent', 'SELECT (customer_id\, consent_id\, purpose\, channel\, given\, at\, source\, policy_version\, actor\, role\, recorded_at)'),
-    ('auditor', 'table', 'consent', 'SELECT (evidence)'),
+    ('owner,agent,marketer,app', 'table', 'consent', 'SELECT (customer_id\, consent_id\, purpose\, channel\, given\, at\, source\, policy_version\, actor\, role\, recorded_at)'),
+    ('auditor', 'table', 'consent', 'SELECT'),
     ('owner', 'table', 'contact_purpose', 'INSERT,UPDATE'),
     ('owner', 'table', 'privacy_policy', 'INSERT,UPDATE,DELETE'),
     ('owner,agent,app', 'routine', 'give_consent,withdraw_consent', 'EXECUTE'),

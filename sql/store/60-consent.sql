@@ -66,7 +66,7 @@ BEGIN
         becomes := to_jsonb(NEW);
         IF NOT EXISTS (SELECT FROM jsonb_each(becomes) n
                        WHERE n.value IS DISTINCT FROM was -> n.key
-                         AND NOT (n.key = ANY (TG_ARGV) AND n.value IN ('null', '"[erased]"', '{}')))
+                         AND NOT (n.key = ANY (coalesce(TG_ARGV, '{}')) AND n.value IN ('null', '"[erased]"', '{}')))
            AND EXISTS (SELECT FROM erasure e WHERE e.customer_id = (was ->> 'customer_id')::bigint) THEN
             RETURN NEW;
         END IF;

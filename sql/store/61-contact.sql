@@ -1,12 +1,12 @@
 -- Where each contact field comes from, who changed it, and how staff find a person without reading the table.
 
 ALTER TABLE contact
-    ADD COLUMN source text CHECK (source IN ('person', 'staff', 'order', 'import', 'third_party')),
-    ADD COLUMN legal_basis text CHECK (legal_basis IN ('consent', 'contract', 'legal_duty', 'emergency', 'public', 'other')),
+    ADD COLUMN source text CHECK (source IS NULL),
+    ADD COLUMN legal_basis text CHECK (legal_basis IS NULL),
     ADD COLUMN provenance jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN name_pinyin text;
-COMMENT ON COLUMN contact.source IS 'written with a change to say who said it (null: staff); a trigger moves it to provenance and empties it';
-COMMENT ON COLUMN contact.legal_basis IS 'written with a change: the ground for holding the value; a trigger moves it to provenance and empties it';
+COMMENT ON COLUMN contact.source IS 'written with a change to say who said it: person, staff (also when null), order, import, third_party; a trigger moves it to provenance and empties it';
+COMMENT ON COLUMN contact.legal_basis IS 'written with a change: the ground for holding the value, consent, contract, legal_duty, emergency, public or other; a trigger moves it to provenance and empties it';
 COMMENT ON COLUMN contact.provenance IS 'source, time and legal basis of each field; * is for the fields without an entry of their own';
 COMMENT ON COLUMN contact.name_pinyin IS 'the name as its readers type it: full and initials; kept by a trigger';
 CREATE INDEX contact_pinyin ON contact (name_pinyin text_pattern_ops);
@@ -80,6 +80,12 @@ DECLARE
     refused jsonb;
     touched boolean := false;
 BEGIN
+    IF incoming NOT IN ('person', 'staff', 'order', 'import', 'third_party')
+       OR NEW.legal_basis NOT IN ('consent', 'contract', 'legal_duty', 'emergency', 'public', 'other') THEN
+        RAISE EXCEPTION 'unknown source or legal basis of contact data'
+            USING ERRCODE = 'check_violation', DETAIL = format('Source %s, basis %s.', incoming, coalesce(NEW.legal_basis, 'none')),
+                  HINT = 'Sources: person, staff, order, import, third_party. Bases: consent, contract, legal_duty, emergency, public, other.';
+    END IF;
     NEW.source := NULL;
     NEW.legal_basis := NULL;
     IF TG_OP = 'INSERT' THEN

@@ -65,6 +65,9 @@ RETURNS TABLE (relation regclass, table_name name, key_column name)
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 BEGIN ATOMIC
+    WITH keys AS MATERIALIZED (
+        SELECT k.conrelid, k.conkey[1] AS attnum FROM pg_catalog.pg_constraint k
+        WHERE k.contype = 'f' AND k.confrelid = 'customer'::regclass AND cardinality(k.conkey) = 1)
     -- Per-customer tables carry customer_id; others may name customers by foreign keys of their own.
     SELECT c.oid::regclass, c.relname, a.attname
     FROM pg_catalog.pg_class c
@@ -72,8 +75,7 @@ BEGIN ATOMIC
     WHERE c.relnamespace = (SELECT s.relnamespace FROM pg_catalog.pg_class s WHERE s.oid = 'customer'::regclass)
       AND c.relkind IN ('r', 'p') AND NOT c.relispartition
       AND (a.attname = 'customer_id'
-           OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
-                      WHERE k.contype = 'f' AND k.conrelid = c.oid AND k.confrelid = 'customer'::regclass AND k.conkey = ARRAY[a.attnum])
+           OR (c.oid, a.attnum) IN (SELECT k.conrelid, k.attnum FROM keys k)
               AND NOT (c.relname = 'customer' AND a.attname = 'merged_into'))
     ORDER BY c.relname <> 'customer', c.relname, a.attname <> 'customer_id', a.attname;
 END;
@@ -84,18 +86,21 @@ RETURNS TABLE (table_name name, column_name name, finding text)
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 BEGIN ATOMIC
+    -- A text that a constraint or a foreign key confines to known words says nothing about a person.
+    WITH confined AS MATERIALIZED (
+        SELECT k.conrelid, unnest(k.conkey) AS attnum
+        FROM pg_catalog.pg_constraint k
+        WHERE k.conrelid IN (SELECT t.relation FROM customer_tables() t)
+          AND (k.contype = 'f' OR k.contype = 'c' AND pg_get_constraintdef(k.oid) LIKE '%= ANY%'))
     SELECT t.table_name, a.attname, 'free text or data that no privacy_rule speaks of'
-    FROM customer_tables() t
+    FROM (SELECT DISTINCT c.relation, c.table_name FROM customer_tables() c) t
     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
     WHERE (y.typcategory IN ('S', 'I') OR y.oid IN ('jsonb'::regtype, 'json'::regtype, 'bytea'::regtype, 'text[]'::regtype)
            OR y.oid = to_regtype('crm.tagset') OR y.oid = to_regtype('crm.sealed'))
       AND y.typname <> 'name' AND a.attname NOT IN ('actor', 'author')
       AND NOT EXISTS (SELECT FROM privacy_rule r WHERE r.table_name = t.table_name AND r.column_name IN ('*', a.attname))
-      -- A text that a constraint or a foreign key confines to known words says nothing about a person.
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
-                      WHERE k.conrelid = a.attrelid AND k.contype IN ('f', 'c') AND a.attnum = ANY (k.conkey)
-                        AND (k.contype = 'f' OR pg_get_constraintdef(k.oid) LIKE '%= ANY%'))
+      AND (a.attrelid, a.attnum) NOT IN (SELECT k.conrelid, k.attnum FROM confined k)
     UNION ALL
     SELECT r.table_name, r.column_name, 'rule for what is not there'
     FROM privacy_rule r
@@ -269,6 +274,32 @@ $$;
 COMMENT ON FUNCTION erase_rows(bigint[]) IS 'carries out privacy_rule for these customers; rows changed per table; part of erase_customer';
 REVOKE EXECUTE ON FUNCTION erase_rows(bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION left_over(ids bigint[]) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    t record;
+    found boolean;
+    names text[] := '{}';
+BEGIN
+    FOR t IN
+        SELECT c.relation, c.key_column, p.names
+        FROM (SELECT f.table_name, array_agg(format('%s.%s', f.table_name, f.column_name) ORDER BY f.column_name) AS names
+              FROM check_privacy() f WHERE f.finding LIKE 'free text%' GROUP BY f.table_name) p
+        JOIN customer_tables() c ON c.table_name = p.table_name
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I = ANY ($1))', t.relation, t.key_column) INTO found USING ids;
+        IF found AND NOT names @> t.names THEN
+            names := names || t.names;
+        END IF;
+    END LOOP;
+    RETURN nullif(to_jsonb(names), '[]');
+END
+$$;
+COMMENT ON FUNCTION left_over(bigint[]) IS 'columns that no privacy_rule speaks of, of tables that say something about these customers; null when there are none';
+REVOKE EXECUTE ON FUNCTION left_over(bigint[]) FROM PUBLIC;
+
 CREATE FUNCTION erase_customer(customer_id bigint, reason text, as_of timestamptz DEFAULT now()) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -276,7 +307,7 @@ AS $$
 DECLARE
     ids bigint[] := same_person(customer_id);
     main bigint;
-    left_over jsonb;
+    unclassified jsonb;
     result jsonb;
 BEGIN
     IF ids IS NULL THEN
@@ -300,12 +331,11 @@ BEGIN
             ON CONFLICT DO NOTHING;
         UPDATE customer c SET status = 'erased' WHERE c.customer_id = main;
         result := erase_rows(ids);
-        SELECT jsonb_agg(format('%s.%s', p.table_name, p.column_name)) INTO left_over
-        FROM check_privacy() p WHERE p.finding LIKE 'free text%';
-        IF left_over IS NOT NULL THEN
+        unclassified := left_over(ids);
+        IF unclassified IS NOT NULL THEN
             RAISE WARNING 'customer % is erased except for columns that no privacy_rule speaks of', main
-                USING DETAIL = left_over::text, HINT = 'Add rules, then look at these columns.';
-            result := result || jsonb_build_object('unclassified', left_over);
+                USING DETAIL = unclassified::text, HINT = 'Add rules, then look at these columns.';
+            result := result || jsonb_build_object('unclassified', unclassified);
         END IF;
         UPDATE erasure e SET done = result WHERE e.customer_id = main;
         RAISE LOG 'crm: erased: customer %, role %, actor %', main, crm.caller(), coalesce(crm.actor(), '-');
