@@ -25,7 +25,7 @@ BEGIN
         EXECUTE pg_catalog.format('COMMENT ON COLUMN %I.customers IS %L', type, 'how many it was fitted on');
         EXECUTE pg_catalog.format('COMMENT ON COLUMN %I.log_likelihood IS %L', type, 'at these parameters');
         EXECUTE pg_catalog.format('COMMENT ON COLUMN %I.fit IS %L', type,
-            'how the fit went: version, converged, at_bound, evaluations, standard_errors by parameter, covariance; may be null');
+            'how the fit went: version, converged, at_bound, evaluations, standard_errors by parameter, covariance; may be null. Without standard errors the likelihood has a flat direction: the predictions hold, single parameters mean little');
     END LOOP;
 END
 $$;

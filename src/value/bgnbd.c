@@ -206,13 +206,15 @@ expected_alive(double r, double a, double b, double x, double z)
 	double rest;
 
 	/*
-	 * By Euler's transformation the large terms of (1 - z)^(r + x) and 2F1(r + x, b + x; c; z) cancel. The series
-	 * then is short, but when r is large its terms alternate, and the untransformed one, all positive, is exact.
+	 * rest is (1 - z)^(r + x) 2F1(r + x, b + x; c; z), which has few terms when x is small against a, or, by Euler's
+	 * transformation, (1 - z)^(a - 1) 2F1(a + b - 1 - r, a - 1; c; z), which has few when a is small against x.
 	 */
-	if (c <= 0 || a + b - r >= 0)
-		rest = exp((a - 1) * log1p(-z)) * hyp2f1(a + b - 1 - r, a - 1, c, z);
-	else
+	if (c > 0 && (a - 1 > r + x || a + b - r < 0))
 		rest = exp((r + x) * log1p(-z) + log_hyp2f1(r + x, b + x, c, z));
+	else if (a > 1 && a + b - 1 - r > 0)
+		rest = exp((a - 1) * log1p(-z) + log_hyp2f1(a + b - 1 - r, a - 1, c, z));
+	else
+		rest = exp((a - 1) * log1p(-z)) * hyp2f1(a + b - 1 - r, a - 1, c, z);
 	return c / (a - 1) * (1 - rest);
 }
 

@@ -104,6 +104,7 @@ extern bool gamma_gamma_expected(const GammaGamma *model, double x, double mean,
 extern double digamma(double x);
 extern double hyp2f1(double a, double b, double c, double z);
 extern double log_hyp2f1(double a, double b, double c, double z);
+extern double log_hyp2f1_one(double b, double c, double z);
 extern double log1p_exp(double x);
 
 #endif

@@ -19,8 +19,10 @@
 #define FIT_VERSION 1
 
 /* Logs of parameters stay within this; there the likelihood is flat. */
-#define LOG_BOUND 14.0
-#define MAX_EVALUATIONS 4000
+#define LOG_BOUND 9.0
+#define BOUND_WIDTH 0.01
+#define MAX_EVALUATIONS 1000
+#define MAX_ROUNDS 5
 #define MAX_NEWTON_STEPS 20
 
 /* Steps of the numeric derivatives by the log of a parameter. */
@@ -81,18 +83,20 @@ objective(unsigned n, const double *logs, double *gradient, void *data)
 }
 
 /*
- * Search with one algorithm from logs; false when it ran out of evaluations
+ * Search with one algorithm, moving logs to the best point found
  */
-static bool
+static void
 climb(Search *search, nlopt_algorithm algorithm, double *logs)
 {
 	nlopt_result result;
 
 	do
 	{
+		double at[BTYD_PARAMS];
 		double value;
 
 		CHECK_FOR_INTERRUPTS();
+		memcpy(at, logs, sizeof(double) * search->problem->params);
 		search->opt = nlopt_create(algorithm, search->problem->params);
 		if (search->opt == NULL)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -102,12 +106,14 @@ climb(Search *search, nlopt_algorithm algorithm, double *logs)
 		nlopt_set_ftol_rel(search->opt, 1e-13);
 		nlopt_set_xtol_rel(search->opt, 1e-9);
 		nlopt_set_maxeval(search->opt, MAX_EVALUATIONS);
-		result = nlopt_optimize(search->opt, logs, &value);
+		result = nlopt_optimize(search->opt, at, &value);
 		nlopt_destroy(search->opt);
+		/* After a failure it may stand anywhere. */
+		if (value_at(search, at, NULL) >= value_at(search, logs, NULL))
+			memcpy(logs, at, sizeof(double) * search->problem->params);
 		if (result == NLOPT_OUT_OF_MEMORY)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	} while (result == NLOPT_FORCED_STOP);
-	return result != NLOPT_MAXEVAL_REACHED;
 }
 
 /*
@@ -214,7 +220,7 @@ settle(Search *search, double *logs, Matrix covariance)
 			next[i] = logs[i] + move;
 			gain += move * gradient[i] / 2;
 			reach = Max(reach, fabs(move));
-			if (fabs(next[i]) >= LOG_BOUND)
+			if (fabs(next[i]) >= LOG_BOUND - BOUND_WIDTH)
 				return false;
 		}
 		/* The rest of the way to the maximum is far below what a double of the log likelihood shows. */
@@ -256,7 +262,8 @@ btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 	double params[BTYD_PARAMS];
 	double value;
 	Matrix covariance;
-	bool converged;
+	bool converged = false;
+	bool identified = false;
 	bool bound = false;
 	TupleDesc desc;
 	Datum values[BTYD_PARAMS + 3];
@@ -268,21 +275,27 @@ btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 
 	for (int i = 0; i < n; i++)
 		logs[i] = log(problem->start[i]);
-	climb(&search, NLOPT_LD_LBFGS, logs);
-	converged = settle(&search, logs, covariance);
-	if (!converged)
-	{
-		/* A method without derivatives goes on where the landscape is too flat or too rough for one with. */
-		climb(&search, NLOPT_LN_SBPLX, logs);
-		climb(&search, NLOPT_LD_LBFGS, logs);
-		converged = settle(&search, logs, covariance);
-	}
 	value = value_at(&search, logs, NULL);
+	for (int round = 0; round < MAX_ROUNDS && !converged; round++)
+	{
+		double before = value;
+
+		climb(&search, NLOPT_LD_LBFGS, logs);
+		identified = settle(&search, logs, covariance);
+		if (!identified)
+		{
+			/* A method without derivatives goes on where the landscape is too flat or too rough for one with. */
+			climb(&search, NLOPT_LN_SBPLX, logs);
+			identified = settle(&search, logs, covariance);
+		}
+		value = value_at(&search, logs, NULL);
+		converged = identified || value - before <= 1e-8 * fabs(value);
+	}
 	for (int i = 0; i < n; i++)
 	{
 		params[i] = exp(logs[i]) * problem->unit[i];
 		values[i] = Float8GetDatum(params[i]);
-		bound |= fabs(logs[i]) > LOG_BOUND - 0.01;
+		bound |= fabs(logs[i]) > LOG_BOUND - BOUND_WIDTH;
 	}
 
 	initStringInfo(&json);
@@ -292,7 +305,7 @@ btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 					 converged ? "true" : "false",
 					 bound ? "true" : "false",
 					 search.evaluations);
-	if (converged)
+	if (identified)
 	{
 		appendStringInfoChar(&json, '{');
 		for (int i = 0; i < n; i++)

@@ -86,3 +86,34 @@ log_hyp2f1(double a, double b, double c, double z)
 	}
 	return scale + log(sum);
 }
+
+/*
+ * Log of 2F1(1, b; c; z) for c > b > 0: its series near 0, Gauss's continued fraction elsewhere
+ */
+double
+log_hyp2f1_one(double b, double c, double z)
+{
+	/* Modified Lentz: convergents' numerator and denominator as ratios of each to the one before. */
+	double up = 1;
+	double down = 0;
+	double value = 1;
+
+	if (z < 0.3)
+		return log_hyp2f1(1, b, c, z);
+	for (int n = 1; n < MAX_TERMS; n++)
+	{
+		int half = n / 2;
+		double d = n % 2 == 1 ? (b + half) * (c - 1 + half) / ((c - 1 + n - 1) * (c - 1 + n)) :
+								half * (c - 1 - b + half) / ((c - 1 + n - 1) * (c - 1 + n));
+		double change;
+
+		down = 1 / (1 - d * z * down);
+		up = 1 - d * z / up;
+		change = up * down;
+		value *= change;
+		if (fabs(change - 1) < DBL_EPSILON)
+			break;
+	}
+	/* The fraction is that of the reciprocal. */
+	return -log(value);
+}

@@ -114,9 +114,9 @@ log_integral(double r, double alpha, double s, double beta, double x, double tim
 
 	if (alpha >= beta)
 		return -(r + x) * log(alpha + time) - s * log(beta + time) +
-			   log_hyp2f1(1, r + x, a + 1, (alpha - beta) / (alpha + time));
+			   log_hyp2f1_one(r + x, a + 1, (alpha - beta) / (alpha + time));
 	return -(s + 1) * log(beta + time) - (r + x - 1) * log(alpha + time) +
-		   log_hyp2f1(1, s + 1, a + 1, (beta - alpha) / (beta + time));
+		   log_hyp2f1_one(s + 1, a + 1, (beta - alpha) / (beta + time));
 }
 
 /*

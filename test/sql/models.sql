@@ -53,6 +53,14 @@ FROM given, generate_series(0, 9) t;
 -- alpha above and below beta, and equal: one formula.
 SELECT round(p_alive(ROW(.55, alpha, .6, 10, NULL, NULL, NULL)::pareto_nbd, 3, 20, 40)::numeric, 8) FROM unnest(ARRAY[9.9999999, 10, 10.0000001]) alpha;
 
+-- Far apart, against the integral over the moment of leaving (Simpson's rule, 200,000 steps).
+SELECT p, round(p_alive(ROW(r, alpha, s, beta, NULL, NULL, NULL)::pareto_nbd, x, t_x, t)::numeric, 8) = p AS equal
+FROM (VALUES (.55, 1, .6, 50, 3, 20, 40, .61139174), (.55, 50, .6, 1, 3, 20, 40, .54167868), (.55, .1, 2.5, 300, 0, 0, 40, .54859252),
+             (.55, 300, 2.5, .1, 7, 30, 40, .45506196), (.7, 4, 40, 900, 5, 100, 200, .00107069)) v (r, alpha, s, beta, x, t_x, t, p);
+-- Every customer as likely to leave: a and b without bound, and still the chances are those of the plain mix.
+SELECT round(expected_purchases(ROW(.5, 4, a, 4 * a, NULL, NULL, NULL)::bgnbd, 26, 3, 20, 30)::numeric, 4) AS expected
+FROM unnest(ARRAY[50, 500, 5000, 50000]) a;
+
 -- Gamma-Gamma.
 SELECT x, mean, round(expected_value(gg, x, mean)::numeric, 2) = e AS exact, abs(expected_value(gg, x, mean) - published) < .1 AS published
 FROM given, (VALUES (2, 22.35, 24.66, 24.65), (1, 11.77, 18.92, 18.91), (0, 0, 35.22, 35.17), (7, 73.74, 71.47, 71.46), (2, 25.55, 27.29, 27.28)) v (x, mean, e, published);
