@@ -346,6 +346,7 @@ load_keyring(void)
 	key_count = count;
 	loaded_from = from;
 	loaded_at = GetCurrentTimestamp();
+	checked_at = loaded_at;
 	settings_changed = false;
 }
 
@@ -354,10 +355,10 @@ keyring_keys_now(int *count, uint64 *generation)
 {
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
-	/* Once a statement is often enough, and cheap enough. */
+	/* Looking once a second is often enough, and costs nothing. */
 	if (settings_changed || loaded_at == 0)
 		load_keyring();
-	else if (now != checked_at)
+	else if (now != checked_at && TimestampDifferenceExceeds(checked_at, now, 1000))
 	{
 		if (keyring_command[0] != '\0')
 		{
@@ -375,8 +376,8 @@ keyring_keys_now(int *count, uint64 *generation)
 				current.st_mtim.tv_nsec != loaded_from.st_mtim.tv_nsec)
 				load_keyring();
 		}
+		checked_at = now;
 	}
-	checked_at = now;
 	*count = key_count;
 	*generation = key_generation;
 	return keys;

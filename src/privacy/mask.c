@@ -97,34 +97,74 @@ mask_strip(char *to, int size, const char *s, int length, const char *drop)
 
 	for (int i = 0; i < length; i++)
 	{
-		if (s[i] != '\0' && strchr(drop, s[i]) != NULL)
-			continue;
-		if (IS_HIGHBIT_SET(s[i]) || n >= size)
+		char c = s[i];
+
+		if (!is_digit(c) && !is_upper(c))
+		{
+			if (c != '\0' && strchr(drop, c) != NULL)
+				continue;
+			if (IS_HIGHBIT_SET(c))
+				return -1;
+			c = pg_ascii_toupper((unsigned char) c);
+		}
+		if (n >= size)
 			return -1;
-		to[n++] = pg_ascii_toupper((unsigned char) s[i]);
+		to[n++] = c;
 	}
 	return n;
 }
 
 /*
- * Is every byte ASCII?
+ * Is it all ASCII and the common ideographs? Neither changes by NFKC, and each character is one that a reader sees, but for CR LF.
  */
-static bool
-is_ascii_bytes(const char *s, int length)
+bool
+mask_is_plain(const char *s, int length)
 {
 	uint64 word;
 	int i = 0;
 
-	for (; i + 8 <= length; i += 8)
+	while (i < length)
 	{
-		memcpy(&word, s + i, 8);
-		if (word & UINT64CONST(0x8080808080808080))
+		if (i + 8 <= length)
+		{
+			memcpy(&word, s + i, 8);
+			if ((word & UINT64CONST(0x8080808080808080)) == 0)
+			{
+				i += 8;
+				continue;
+			}
+		}
+		if (!IS_HIGHBIT_SET(s[i]))
+		{
+			i++;
+			continue;
+		}
+		/* U+4E00 to U+9FFF are E4 B8 80 to E9 BF BF. */
+		if (i + 3 > length || (unsigned char) s[i] < 0xE4 || (unsigned char) s[i] > 0xE9 ||
+			((unsigned char) s[i] == 0xE4 && (unsigned char) s[i + 1] < 0xB8))
 			return false;
+		i += 3;
 	}
-	for (; i < length; i++)
-		if (IS_HIGHBIT_SET(s[i]))
-			return false;
-	return true;
+	return memchr(s, '\r', length) == NULL;
+}
+
+/*
+ * Where the characters that a reader sees begin; (*offsets)[count] is the end
+ */
+int
+mask_clusters(const char *s, int length, int **offsets)
+{
+	int count = 0;
+	int *result;
+
+	if (!mask_is_plain(s, length))
+		return unicode_graphemes(s, length, offsets);
+	result = palloc(sizeof(int) * ((Size) length + 1));
+	for (int i = 0; i < length; i += IS_HIGHBIT_SET(s[i]) ? 3 : 1)
+		result[count++] = i;
+	result[count] = length;
+	*offsets = result;
+	return count;
 }
 
 /*
@@ -170,7 +210,7 @@ mask_apply(MaskRule rule, const char *s, int length, int limit, const text *fill
 		mask_whole(&out);
 		return mask_finish(&out);
 	}
-	if (rule != hide_text && !is_ascii_bytes(s, length))
+	if (rule != hide_text && !mask_is_plain(s, length))
 	{
 		StringInfoData folded;
 
@@ -393,32 +433,17 @@ hide_all(MaskOut *out, const char *s, int length, const MaskOptions *options)
 }
 
 /*
- * Grapheme clusters of s; ASCII needs no ICU, except that CR LF is one cluster
- */
-static int
-clusters(const char *s, int length, int **offsets)
-{
-	if (is_ascii_bytes(s, length) && memchr(s, '\r', length) == NULL)
-	{
-		*offsets = NULL;
-		return length;
-	}
-	return unicode_graphemes(s, length, offsets);
-}
-
-/*
  * Show cluster i unless it is of an odd size
  */
 static void
 show_cluster(MaskOut *out, const char *s, const int *offsets, int i)
 {
-	int from = offsets ? offsets[i] : i;
-	int to = offsets ? offsets[i + 1] : i + 1;
+	int size = offsets[i + 1] - offsets[i];
 
-	if (to - from > MASK_MAX_CLUSTER)
+	if (size > MASK_MAX_CLUSTER)
 		mask_hidden(out, 1);
 	else
-		mask_shown(out, s + from, to - from);
+		mask_shown(out, s + offsets[i], size);
 }
 
 /*
@@ -428,7 +453,7 @@ void
 hide_partial(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	int *offsets;
-	int count = clusters(s, length, &offsets);
+	int count = mask_clusters(s, length, &offsets);
 	int left = Min(Max(options->left, 0), count);
 	int right = Min(Max(options->right, 0), count);
 
@@ -448,7 +473,7 @@ void
 hide_nickname(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	int *offsets;
-	int count = clusters(s, length, &offsets);
+	int count = mask_clusters(s, length, &offsets);
 
 	if (count == 1)
 	{

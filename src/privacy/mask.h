@@ -47,6 +47,8 @@ extern text *mask_finish(MaskOut *out);
 extern text *mask_apply(MaskRule rule, const char *s, int length, int limit, const text *fill,
 						const MaskOptions *options);
 extern void mask_hidden(MaskOut *out, int count);
+extern bool mask_is_plain(const char *s, int length);
+extern int mask_clusters(const char *s, int length, int **offsets);
 extern int mask_strip(char *to, int size, const char *s, int length, const char *drop);
 
 /*

@@ -54,12 +54,14 @@ static const char *const road_words[] = {
 static const char *const plate_provinces = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
 static const char *const plate_ends = "挂学警港澳使领試试超";
 
-static bool
+/*
+ * Does s start with prefix, which has at least one ideograph? Its second and third byte tell most apart.
+ */
+static inline bool
 starts_with(const char *s, int length, const char *prefix)
 {
-	int n = strlen(prefix);
-
-	return length >= n && memcmp(s, prefix, n) == 0;
+	return length >= 3 && s[2] == prefix[2] && s[1] == prefix[1] && length >= (int) strlen(prefix) &&
+		   memcmp(s, prefix, strlen(prefix)) == 0;
 }
 
 static bool
@@ -79,18 +81,19 @@ in_list(const char *s, int length, const char *list)
 	if (length < 3)
 		return false;
 	for (; *list; list += 3)
-		if (memcmp(s, list, 3) == 0)
+		if (s[2] == list[2] && s[1] == list[1] && s[0] == list[0])
 			return true;
 	return false;
 }
 
+/*
+ * Is part among the ideographs of s?
+ */
 static bool
 contains(const char *s, int length, const char *part)
 {
-	int n = strlen(part);
-
-	for (int i = 0; i + n <= length; i++)
-		if (memcmp(s + i, part, n) == 0)
+	for (int i = 0; i + 3 <= length; i += 3)
+		if (starts_with(s + i, length - i, part))
 			return true;
 	return false;
 }
@@ -107,7 +110,7 @@ starts_with_road(const char *s, int length)
 static uint32
 codepoint_at(const char *s)
 {
-	return utf8_to_unicode((const unsigned char *) s);
+	return IS_HIGHBIT_SET(*s) ? utf8_to_unicode((const unsigned char *) s) : (unsigned char) *s;
 }
 
 /*
@@ -246,7 +249,7 @@ hide_name(MaskOut *out, const char *s, int length, const MaskOptions *options)
 		return;
 	}
 	if (!ascii)
-		count = unicode_graphemes(s, length, &offsets);
+		count = mask_clusters(s, length, &offsets);
 	if (count == 1)
 	{
 		mask_hidden(out, 1);
@@ -323,6 +326,9 @@ division_length(const char *s, int length, int *level)
 	{
 		if (codepoint_at(s + at) < 0x3400 || codepoint_at(s + at) > 0x9FFF)
 			return 0;
+		/* Most characters begin no suffix. */
+		if (!in_list(s + at, 3, "市区县區縣旗盟自新地林特矿"))
+			continue;
 		for (int i = 0; i < lengthof(suffixes); i++)
 		{
 			int end = at + (int) strlen(suffixes[i]);

@@ -476,6 +476,39 @@ hide_wechat(MaskOut *out, const char *s, int length, const MaskOptions *options)
 }
 
 /*
+ * The common case of IPv4 with three bytes of network: length up to the last dot, or 0 when it is not of that shape
+ */
+static int
+plain_network(const char *s, int length)
+{
+	int last_dot = 0;
+	int fields = 0;
+	int value = -1;
+
+	for (int i = 0; i <= length; i++)
+	{
+		if (i < length && is_digit(s[i]))
+		{
+			if (value == 0)
+				return 0;
+			value = (value < 0 ? 0 : value * 10) + (s[i] - '0');
+			if (value > 255)
+				return 0;
+		}
+		else if (value >= 0 && fields < 4 && (i == length || s[i] == '.'))
+		{
+			fields++;
+			value = -1;
+			if (i < length)
+				last_dot = i;
+		}
+		else
+			return 0;
+	}
+	return fields == 4 ? last_dot : 0;
+}
+
+/*
  * Addresses of machines: the network, the rest zero
  */
 void
@@ -487,7 +520,14 @@ hide_ip(MaskOut *out, const char *s, int length, const MaskOptions *options)
 	unsigned char network[16] = {0};
 	int family = memchr(s, ':', length) != NULL ? AF_INET6 : AF_INET;
 	int bits = family == AF_INET6 ? options->right : options->left;
+	int plain = bits == 24 && family == AF_INET ? plain_network(s, length) : 0;
 
+	if (plain > 0)
+	{
+		mask_shown(out, s, plain);
+		mask_shown(out, ".0", 2);
+		return;
+	}
 	if (length >= (int) sizeof(address) || memchr(s, '\0', length) != NULL)
 	{
 		mask_whole(out);

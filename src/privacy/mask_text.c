@@ -42,6 +42,8 @@ looks_like(uint32 c)
 		return c < ' ' && c != '\t' && c != '\n' && c != '\r' ? -1 : (int) c;
 	if (c >= 0xFF01 && c <= 0xFF5E)
 		return c - 0xFEE0;
+	if (c == 0xFE6B || c == 0xFE52 || c == 0xFE63)
+		return c == 0xFE6B ? '@' : c == 0xFE52 ? '.' : '-';
 	if (c == 0x3000 || c == 0xA0 || (c >= 0x2000 && c <= 0x200A) || c == 0x202F)
 		return ' ';
 	if ((c >= 0x2010 && c <= 0x2015) || c == 0x2212)
@@ -280,26 +282,56 @@ mask_address_at(MaskOut *out, const Reader *reader, int from)
 	return end;
 }
 
+/*
+ * Could an address stand in the text? It takes an at sign, of which there are few kinds.
+ */
+static bool
+has_at_sign(const char *s, int length)
+{
+	if (memchr(s, '@', length) != NULL)
+		return true;
+	for (const char *p = s; (p = memchr(p, 0xEF, s + length - p)) != NULL; p++)
+		if (p + 3 <= s + length && (memcmp(p, "\xEF\xBC\xA0", 3) == 0 || memcmp(p, "\xEF\xB9\xAB", 3) == 0))
+			return true;
+	return false;
+}
+
+/*
+ * Free text: numbers and addresses in it are masked, the rest stays
+ */
 void
 hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 {
 	Reader reader = {s, length};
+	bool addresses = has_at_sign(s, length);
 	int previous = 0;
-	int local_from = -1; /* the text has been looked at for an address up to here */
+	int copied = 0;		 /* the text is in out up to here */
+	int searched = -1; /* the text has been looked at for an address up to here */
 
 	for (int at = 0; at < length;)
 	{
 		int after = at;
-		int c = next_seen(&reader, &after);
+		int c = (unsigned char) s[at];
 		int end = at;
 
-		if (c == 0)
-		{
-			mask_shown(out, s + at, length - at);
-			break;
-		}
 		CHECK_FOR_INTERRUPTS();
-		if (is_local_char(c) && at > local_from)
+		if (c < 0x80 && c >= ' ')
+			after++;
+		else if ((c = next_seen(&reader, &after)) == 0)
+			break;
+		if (!addresses && !(c >= '0' && c <= '9') && c != '+')
+		{
+			previous = c;
+			at = after;
+			continue;
+		}
+		/* What comes before is copied now, since a mask may follow. */
+		if (copied < at)
+		{
+			mask_shown(out, s + copied, at - copied);
+			copied = at;
+		}
+		if (addresses && is_local_char(c) && at > searched)
 		{
 			end = mask_address_at(out, &reader, at);
 			if (end == at)
@@ -310,7 +342,7 @@ hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 
 				while (ahead < length && is_local_char(next_seen(&reader, &ahead)))
 					word = ahead;
-				local_from = Max(word - 1, at);
+				searched = Max(word - 1, at);
 			}
 		}
 		if (end == at && ((c >= '0' && c <= '9') || c == '+') && !(previous >= '0' && previous <= '9'))
@@ -320,12 +352,15 @@ hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 		}
 		if (end == at)
 		{
-			mask_shown(out, s + at, after - at);
-			end = after;
+			at = after;
 			previous = c;
 		}
 		else
+		{
+			at = copied = end;
 			previous = 0;
-		at = end;
+		}
 	}
+	if (copied < length)
+		mask_shown(out, s + copied, length - copied);
 }

@@ -7,12 +7,13 @@
  */
 #include "base/crm.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
+#include "miscadmin.h"
 #include "privacy/keyring.h"
 #include "privacy/seal.h"
 #include "utils/array.h"
@@ -58,6 +59,7 @@ typedef struct CipherSlot
 	unsigned char key[KEY_BYTES];
 	EVP_CIPHER_CTX *seal;
 	EVP_CIPHER_CTX *open;
+	EVP_MAC_CTX *mac;
 } CipherSlot;
 
 static CipherSlot slots[CIPHER_SLOTS];
@@ -69,6 +71,7 @@ forget_slot(CipherSlot *slot)
 {
 	EVP_CIPHER_CTX_free(slot->seal);
 	EVP_CIPHER_CTX_free(slot->open);
+	EVP_MAC_CTX_free(slot->mac);
 	explicit_bzero(slot, sizeof(CipherSlot));
 }
 
@@ -111,6 +114,23 @@ new_cipher(const unsigned char *key, bool seal)
 	return ctx;
 }
 
+static EVP_MAC_CTX *
+new_mac(const unsigned char *key)
+{
+	char digest[] = "SHA256";
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+
+	EVP_MAC_free(mac);
+	if (ctx == NULL || EVP_MAC_init(ctx, key, KEY_BYTES, params) != 1)
+	{
+		EVP_MAC_CTX_free(ctx);
+		openssl_failed("set up a keyed hash");
+	}
+	return ctx;
+}
+
 /*
  * The slot for a key and label
  */
@@ -141,6 +161,9 @@ find_slot(const KeyringKey *key, uint64 generation, const char *label, int label
 		slot->seal = new_cipher(slot->key, true);
 		slot->open = new_cipher(slot->key, false);
 	}
+	else
+		slot->mac = new_mac(slot->key);
+	explicit_bzero(slot->key, sizeof(slot->key));
 	slot->purpose = key->purpose;
 	slot->key_id = key->id;
 	slot->label_length = label_length;
@@ -175,6 +198,29 @@ parse_sealed(const unsigned char *bytes, Size size, Sealed *sealed)
 	sealed->text_length = size - sealed->header - NONCE_BYTES - TAG_BYTES;
 	sealed->tag = sealed->text + sealed->text_length;
 	return true;
+}
+
+/*
+ * A random nonce; they are fetched by the dozen, since asking takes longer than sealing
+ */
+static void
+next_nonce(unsigned char *nonce)
+{
+	static unsigned char pool[64 * NONCE_BYTES];
+	static int left = 0;
+	static int owner = 0;
+
+	/* A child process must not repeat what its parent has fetched. */
+	if (left == 0 || owner != MyProcPid)
+	{
+		left = 0;
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
+		left = 64;
+		owner = MyProcPid;
+	}
+	left--;
+	memcpy(nonce, pool + left * NONCE_BYTES, NONCE_BYTES);
 }
 
 /*
@@ -222,8 +268,7 @@ seal_text(const char *s, int length, const char *label, int label_length, const 
 	bytes[9] = row_length;
 	memcpy(bytes + SEAL_FIXED, label, label_length);
 	memcpy(bytes + SEAL_FIXED + label_length, row, row_length);
-	if (!pg_strong_random(bytes + header, NONCE_BYTES))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
+	next_nonce(bytes + header);
 
 	if (personal)
 	{
@@ -521,21 +566,20 @@ reseal(PG_FUNCTION_ARGS)
 static void
 keyed_hash(const KeyringKey *key, uint64 generation, text *value, text *label, unsigned char *mac)
 {
-	unsigned int size = KEY_BYTES;
+	size_t size = 0;
 	int label_length = VARSIZE_ANY_EXHDR(label);
+	EVP_MAC_CTX *ctx;
 
 	if (label_length > MAX_LABEL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a label has at most %d bytes", MAX_LABEL),
 				 errdetail("This one has %d.", label_length)));
-	if (HMAC(EVP_sha256(),
-			 find_slot(key, generation, VARDATA_ANY(label), label_length)->key,
-			 KEY_BYTES,
-			 (unsigned char *) VARDATA_ANY(value),
-			 VARSIZE_ANY_EXHDR(value),
-			 mac,
-			 &size) == NULL)
+	ctx = find_slot(key, generation, VARDATA_ANY(label), label_length)->mac;
+	/* Without a key, init starts again with the one it has. */
+	if (EVP_MAC_init(ctx, NULL, 0, NULL) != 1 ||
+		EVP_MAC_update(ctx, (unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) != 1 ||
+		EVP_MAC_final(ctx, mac, &size, KEY_BYTES) != 1 || size != KEY_BYTES)
 		openssl_failed("compute a keyed hash");
 }
 
