@@ -53,12 +53,17 @@ COMMENT ON FUNCTION gin_extract_tagquery_query(tagset, internal, int2, internal,
 COMMENT ON FUNCTION gin_tagquery_consistent(internal, int2, tagset, integer, internal, internal, internal, internal) IS 'whether a saved query may match; called by the index';
 COMMENT ON FUNCTION gin_tagquery_triconsistent(internal, int2, tagset, integer, internal, internal, internal) IS 'whether a saved query may match when some keys are unknown; called by the index';
 
+CREATE FUNCTION gin_tagquery_prefix(bytea, bytea, int2, internal) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION gin_tagquery_prefix(bytea, bytea, int2, internal) IS 'whether a key is the one looked for and its query matches; called by the index';
+
 CREATE OPERATOR CLASS gin_tagquery_ops DEFAULT FOR TYPE tagquery USING gin AS
     OPERATOR 1 @@ (tagquery, tagset),
-    FUNCTION 1 gin_tag_compare(text, text),
+    FUNCTION 1 pg_catalog.byteacmp(bytea, bytea),
     FUNCTION 2 gin_extract_tagquery(tagquery, internal),
     FUNCTION 3 gin_extract_tagquery_query(tagset, internal, int2, internal, internal, internal, internal),
     FUNCTION 4 gin_tagquery_consistent(internal, int2, tagset, integer, internal, internal, internal, internal),
+    FUNCTION 5 gin_tagquery_prefix(bytea, bytea, int2, internal),
     FUNCTION 6 gin_tagquery_triconsistent(internal, int2, tagset, integer, internal, internal, internal),
-    STORAGE text;
+    STORAGE bytea;
 COMMENT ON OPERATOR CLASS gin_tagquery_ops USING gin IS 'index search of saved queries: WHERE query @@ tags';

@@ -54,5 +54,6 @@ extern void tagquery_format(const struct varlena *query, StringInfo out);
 extern TagqueryNode *tagquery_nodes(const struct varlena *query, int *count);
 extern void tagset_view(TagsetView *view, const struct varlena *set);
 extern bool tagquery_matches(const struct varlena *query, const TagsetView *view);
+extern bool tagquery_bytes_match(const uint8 *bytes, int length, const TagsetView *view);
 
 #endif

@@ -4,7 +4,8 @@
  * A query is filed under keys one of which every matching set has: of a conjunction the member that seems rarest, of a
  * disjunction all members. A key is "=" and a tag, or "*" and the beginning of a prefix: its namespace with the colon,
  * or its first character, or nothing for "any tag"; a set then has few such keys. What even the empty set may match is
- * filed under "!". The index finds candidates, which the executor evaluates.
+ * filed under "!". Behind a zero byte follows the query itself, so that the index evaluates it and the table's rows of
+ * queries that do not match are never read; a long query is left out, and the executor evaluates it.
  */
 #include "tags/tagquery.h"
 
@@ -19,6 +20,9 @@
 #define COST_FIRST_CHARACTER 50
 #define COST_ANY_TAG 1000
 #define COST_EVERY_SET 1000000
+
+/* Keys longer than this do without the query itself; an index row has about 2,700 bytes at most. */
+#define KEY_MAX_BYTES 1000
 
 /* Keys one of which every set that matches has. */
 typedef struct Cover
@@ -42,14 +46,24 @@ prefix_key_length(const Tag *prefix)
 	return prefix->length == 0 ? 0 : Min(pg_utf_mblen((const unsigned char *) prefix->data), prefix->length);
 }
 
+/*
+ * A key: a mark, bytes of a tag, a zero byte, the query if there is one
+ */
 static Datum
-marked_key(char mark, const char *data, int length)
+marked_key(char mark, const char *data, int length, const struct varlena *query)
 {
-	text *key = palloc(VARHDRSZ + 1 + length);
+	int extra = query == NULL ? 0 : VARSIZE_ANY_EXHDR(query);
+	bytea *key;
 
-	SET_VARSIZE(key, VARHDRSZ + 1 + length);
+	if (extra > KEY_MAX_BYTES - length)
+		extra = 0;
+	key = palloc(VARHDRSZ + 2 + length + extra);
+	SET_VARSIZE(key, VARHDRSZ + 2 + length + extra);
 	VARDATA(key)[0] = mark;
 	memcpy(VARDATA(key) + 1, data, length);
+	VARDATA(key)[1 + length] = '\0';
+	if (extra > 0)
+		memcpy(VARDATA(key) + 2 + length, VARDATA_ANY(query), extra);
 	return PointerGetDatum(key);
 }
 
@@ -121,15 +135,16 @@ Datum
 gin_extract_tagquery(PG_FUNCTION_ARGS)
 {
 	int32 *key_count = (int32 *) PG_GETARG_POINTER(1);
+	struct varlena *query = PG_GETARG_TAGQUERY_PP(0);
 	int node_count;
 	int at = 0;
-	TagqueryNode *nodes = tagquery_nodes(PG_GETARG_TAGQUERY_PP(0), &node_count);
+	TagqueryNode *nodes = tagquery_nodes(query, &node_count);
 	Cover cover = node_cover(nodes, &at, false);
 	Datum *keys = palloc(sizeof(Datum) * (cover.count + 1));
 
 	*key_count = 0;
 	if (cover.cost >= COST_EVERY_SET)
-		keys[(*key_count)++] = marked_key('!', "", 0);
+		keys[(*key_count)++] = marked_key('!', "", 0, query);
 	else
 	{
 		for (int i = 0; i < cover.count; i++)
@@ -137,8 +152,8 @@ gin_extract_tagquery(PG_FUNCTION_ARGS)
 			const TagqueryNode *node = &nodes[cover.nodes[i]];
 
 			keys[(*key_count)++] = node->kind == QUERY_TAG
-									   ? marked_key('=', node->tag.data, node->tag.length)
-									   : marked_key('*', node->tag.data, prefix_key_length(&node->tag));
+									   ? marked_key('=', node->tag.data, node->tag.length, query)
+									   : marked_key('*', node->tag.data, prefix_key_length(&node->tag), query);
 		}
 	}
 	PG_RETURN_POINTER(keys);
@@ -153,40 +168,72 @@ gin_extract_tagquery_query(PG_FUNCTION_ARGS)
 {
 	int32 *key_count = (int32 *) PG_GETARG_POINTER(1);
 	int count;
-	Tag *tags = tagset_tags(PG_GETARG_TAGSET_PP(0), &count);
+	bool **partial = (bool **) PG_GETARG_POINTER(3);
+	Pointer **extra = (Pointer **) PG_GETARG_POINTER(4);
+	struct varlena *set = PG_GETARG_TAGSET_PP(0);
+	Tag *tags = tagset_tags(set, &count);
 	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 3 + 2));
+	TagsetView *view = palloc(sizeof(TagsetView));
 	Tag space = {NULL, 0};
 	Tag first = {NULL, 0};
 
 	*key_count = 0;
-	keys[(*key_count)++] = marked_key('!', "", 0);
+	keys[(*key_count)++] = marked_key('!', "", 0, NULL);
 	if (count > 0)
-		keys[(*key_count)++] = marked_key('*', "", 0);
+		keys[(*key_count)++] = marked_key('*', "", 0, NULL);
 	for (int i = 0; i < count; i++)
 	{
 		int length = prefix_key_length(&tags[i]);
 		int character = Min(pg_utf_mblen((const unsigned char *) tags[i].data), tags[i].length);
 
-		keys[(*key_count)++] = marked_key('=', tags[i].data, tags[i].length);
+		keys[(*key_count)++] = marked_key('=', tags[i].data, tags[i].length, NULL);
 		/* Tags that begin alike follow each other. */
 		if (length != character && (space.data == NULL || !tag_has_prefix(&tags[i], &space)))
 		{
 			space.data = tags[i].data;
 			space.length = length;
-			keys[(*key_count)++] = marked_key('*', space.data, space.length);
+			keys[(*key_count)++] = marked_key('*', space.data, space.length, NULL);
 		}
 		if (first.data == NULL || !tag_has_prefix(&tags[i], &first))
 		{
 			first.data = tags[i].data;
 			first.length = character;
-			keys[(*key_count)++] = marked_key('*', first.data, first.length);
+			keys[(*key_count)++] = marked_key('*', first.data, first.length, NULL);
 		}
+	}
+	tagset_view(view, set);
+	*partial = palloc(sizeof(bool) * *key_count);
+	*extra = palloc(sizeof(Pointer) * *key_count);
+	for (int i = 0; i < *key_count; i++)
+	{
+		(*partial)[i] = true;
+		(*extra)[i] = (Pointer) view;
 	}
 	PG_RETURN_POINTER(keys);
 }
 
 /*
- * May a saved query match? Each with one of the keys may, and must be evaluated
+ * Does a key begin as wanted, and does its query match? 0 yes, -1 look further, 1 no later key will
+ */
+PG_FUNCTION_INFO_V1(gin_tagquery_prefix);
+Datum
+gin_tagquery_prefix(PG_FUNCTION_ARGS)
+{
+	bytea *prefix = PG_GETARG_BYTEA_PP(0);
+	bytea *key = PG_GETARG_BYTEA_PP(1);
+	const TagsetView *view = (const TagsetView *) PG_GETARG_POINTER(3);
+	int length = VARSIZE_ANY_EXHDR(prefix);
+	int rest = (int) VARSIZE_ANY_EXHDR(key) - length;
+
+	if (rest < 0 || memcmp(VARDATA_ANY(prefix), VARDATA_ANY(key), length) != 0)
+		PG_RETURN_INT32(1);
+	if (rest > 0 && !tagquery_bytes_match((const uint8 *) VARDATA_ANY(key) + length, rest, view))
+		PG_RETURN_INT32(-1);
+	PG_RETURN_INT32(0);
+}
+
+/*
+ * May a saved query match? Each with one of the keys may; that of a long query was not evaluated yet
  */
 PG_FUNCTION_INFO_V1(gin_tagquery_consistent);
 Datum

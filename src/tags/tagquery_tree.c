@@ -66,17 +66,23 @@ read_node(const uint8 **at, const uint8 *end, TagqueryNode *node, const uint8 **
 }
 
 /*
- * Where the tree of a query begins and ends
+ * Where the tree of a query begins
  */
+static const uint8 *
+tree_in(const uint8 *bytes, const uint8 *end)
+{
+	if (bytes == end || *bytes != TAGQUERY_VERSION)
+		corrupt();
+	return bytes + 1;
+}
+
 static const uint8 *
 tree_of(const struct varlena *query, const uint8 **end)
 {
 	const uint8 *at = (const uint8 *) VARDATA_ANY(query);
 
 	*end = at + VARSIZE_ANY_EXHDR(query);
-	if (at == *end || *at != TAGQUERY_VERSION)
-		corrupt();
-	return at + 1;
+	return tree_in(at, *end);
 }
 
 void
@@ -174,6 +180,17 @@ tagquery_matches(const struct varlena *query, const TagsetView *view)
 	const uint8 *at = tree_of(query, &end);
 
 	return node_matches(&at, end, view);
+}
+
+/*
+ * The same for a query whose bytes stand elsewhere than in a varlena
+ */
+bool
+tagquery_bytes_match(const uint8 *bytes, int length, const TagsetView *view)
+{
+	const uint8 *at = tree_in(bytes, bytes + length);
+
+	return node_matches(&at, bytes + length, view);
 }
 
 static void
