@@ -2,23 +2,20 @@
  * GIN over tagquery, for "which saved queries does this set match".
  *
  * A query is filed under keys one of which every matching set has: of a conjunction the member that seems rarest, of a
- * disjunction all members. A key is "=" and a tag, or "*" and the beginning of a prefix: its namespace with the colon,
- * or its first character, or nothing for "any tag"; a set then has few such keys. What even the empty set may match is
- * filed under "!". Behind a zero byte follows the query itself, so that the index evaluates it and the table's rows of
- * queries that do not match are never read; a long query is left out, and the executor evaluates it.
+ * disjunction all members. A key is "=" and a tag, or "*" and the namespace, with its colon, of a prefix in a namespace.
+ * All others are filed under "!": what even the empty set may match, and prefixes that may span namespaces. Behind a
+ * zero byte follows the query itself, so that the index evaluates it and the table's rows of queries that do not match
+ * are never read; a long query is left out, and the executor evaluates it.
  */
 #include "tags/tagquery.h"
 
 #include "access/gin.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 /* How many sets are thought to have a key, against one that has a given tag. */
 #define COST_TAG 1
 #define COST_NAMESPACE 20
-#define COST_FIRST_CHARACTER 50
-#define COST_ANY_TAG 1000
 #define COST_EVERY_SET 1000000
 
 /* Keys longer than this do without the query itself; an index row has about 2,700 bytes at most. */
@@ -34,16 +31,14 @@ typedef struct Cover
 } Cover;
 
 /*
- * How much of a prefix is in its key: the namespace with the colon, or the first character
+ * Length of a tag's or prefix's namespace with its colon; 0 when it has none
  */
 static int
-prefix_key_length(const Tag *prefix)
+namespace_length(const Tag *tag)
 {
-	const char *colon = memchr(prefix->data, ':', prefix->length);
+	const char *colon = memchr(tag->data, ':', tag->length);
 
-	if (colon != NULL)
-		return colon + 1 - prefix->data;
-	return prefix->length == 0 ? 0 : Min(pg_utf_mblen((const unsigned char *) prefix->data), prefix->length);
+	return colon == NULL ? 0 : colon + 1 - tag->data;
 }
 
 /*
@@ -82,17 +77,13 @@ node_cover(const TagqueryNode *nodes, int *at, bool negated)
 	{
 		case QUERY_TAG:
 		case QUERY_PREFIX:
-			if (negated)
+			if (negated || (node->kind == QUERY_PREFIX && namespace_length(&node->tag) == 0))
 				return best;
 			best.nodes = palloc(sizeof(int));
 			best.nodes[0] = self;
 			best.count = 1;
 			best.bytes = node->tag.length;
-			best.cost = COST_TAG;
-			if (node->kind == QUERY_PREFIX)
-				best.cost = node->tag.length == 0 ? COST_ANY_TAG
-							: memchr(node->tag.data, ':', node->tag.length) != NULL ? COST_NAMESPACE
-																					 : COST_FIRST_CHARACTER;
+			best.cost = node->kind == QUERY_TAG ? COST_TAG : COST_NAMESPACE;
 			return best;
 		case QUERY_NOT:
 			return node_cover(nodes, at, !negated);
@@ -153,7 +144,7 @@ gin_extract_tagquery(PG_FUNCTION_ARGS)
 
 			keys[(*key_count)++] = node->kind == QUERY_TAG
 									   ? marked_key('=', node->tag.data, node->tag.length, query)
-									   : marked_key('*', node->tag.data, prefix_key_length(&node->tag), query);
+									   : marked_key('*', node->tag.data, namespace_length(&node->tag), query);
 		}
 	}
 	PG_RETURN_POINTER(keys);
@@ -172,33 +163,23 @@ gin_extract_tagquery_query(PG_FUNCTION_ARGS)
 	Pointer **extra = (Pointer **) PG_GETARG_POINTER(4);
 	struct varlena *set = PG_GETARG_TAGSET_PP(0);
 	Tag *tags = tagset_tags(set, &count);
-	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 3 + 2));
+	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 2 + 1));
 	TagsetView *view = palloc(sizeof(TagsetView));
 	Tag space = {NULL, 0};
-	Tag first = {NULL, 0};
 
 	*key_count = 0;
 	keys[(*key_count)++] = marked_key('!', "", 0, NULL);
-	if (count > 0)
-		keys[(*key_count)++] = marked_key('*', "", 0, NULL);
 	for (int i = 0; i < count; i++)
 	{
-		int length = prefix_key_length(&tags[i]);
-		int character = Min(pg_utf_mblen((const unsigned char *) tags[i].data), tags[i].length);
+		int length = namespace_length(&tags[i]);
 
 		keys[(*key_count)++] = marked_key('=', tags[i].data, tags[i].length, NULL);
-		/* Tags that begin alike follow each other. */
-		if (length != character && (space.data == NULL || !tag_has_prefix(&tags[i], &space)))
+		/* Tags of one namespace follow each other. */
+		if (length > 0 && (space.data == NULL || !tag_has_prefix(&tags[i], &space)))
 		{
 			space.data = tags[i].data;
 			space.length = length;
 			keys[(*key_count)++] = marked_key('*', space.data, space.length, NULL);
-		}
-		if (first.data == NULL || !tag_has_prefix(&tags[i], &first))
-		{
-			first.data = tags[i].data;
-			first.length = character;
-			keys[(*key_count)++] = marked_key('*', first.data, first.length, NULL);
 		}
 	}
 	tagset_view(view, set);
