@@ -40,8 +40,8 @@ open_entries(Oid relid)
 /*
  * The locked account of a movement: accounts are sorted
  */
-static LedgerAccount *
-find_account(LedgerAccount *accounts, int count, int64 customer_id, const char *program)
+LedgerAccount *
+ledger_find_account(LedgerAccount *accounts, int count, int64 customer_id, const char *program)
 {
 	int low = 0;
 	int high = count;
@@ -75,8 +75,8 @@ compare_accounts(const ListCell *a, const ListCell *b)
 /*
  * Lock the accounts of some entries in order; *count says how many there are
  */
-static LedgerAccount *
-lock_accounts(Ledger *ledger, PointsEntry **entries, int n, int *count)
+LedgerAccount *
+ledger_lock_entries(Ledger *ledger, PointsEntry **entries, int n, int *count)
 {
 	List *all = NIL;
 	List *keys = NIL;
@@ -106,8 +106,8 @@ lock_accounts(Ledger *ledger, PointsEntry **entries, int n, int *count)
 /*
  * Write what was posted
  */
-static void
-write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
+void
+ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
 {
 	List *entries = NIL;
 
@@ -215,10 +215,10 @@ points_post(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
-	accounts = lock_accounts(ledger, entries, n, &count);
+	accounts = ledger_lock_entries(ledger, entries, n, &count);
 	for (int i = 0; i < n; i++)
 	{
-		LedgerAccount *account = find_account(accounts, count, entries[i]->customer_id, entries[i]->program);
+		LedgerAccount *account = ledger_find_account(accounts, count, entries[i]->customer_id, entries[i]->program);
 		PointsRefusal refusal;
 		PointsEntry found;
 		Datum values[8];
@@ -249,7 +249,7 @@ points_post(PG_FUNCTION_ARGS)
 		}
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	write_accounts(ledger, accounts, count);
+	ledger_write_accounts(ledger, accounts, count);
 	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
@@ -362,10 +362,10 @@ points_transfer(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
-	accounts = lock_accounts(ledger, both, 2, &count);
+	accounts = ledger_lock_entries(ledger, both, 2, &count);
 	result = ledger_post(ledger,
 						 rel,
-						 find_account(accounts, count, out_entry->customer_id, out_entry->program),
+						 ledger_find_account(accounts, count, out_entry->customer_id, out_entry->program),
 						 out_entry,
 						 given,
 						 &found,
@@ -376,7 +376,7 @@ points_transfer(PG_FUNCTION_ARGS)
 		seq = out_entry->seq;
 		result = ledger_post(ledger,
 							 rel,
-							 find_account(accounts, count, in->customer_id, in->program),
+							 ledger_find_account(accounts, count, in->customer_id, in->program),
 							 in,
 							 given,
 							 &found,
@@ -389,7 +389,7 @@ points_transfer(PG_FUNCTION_ARGS)
 	if (result == LEDGER_REFUSED || (result == LEDGER_REPLAYED && seq != found.seq))
 		points_raise(&refusal);
 	if (result == LEDGER_POSTED)
-		write_accounts(ledger, accounts, count);
+		ledger_write_accounts(ledger, accounts, count);
 	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
@@ -422,7 +422,7 @@ points_lapse_due(PG_FUNCTION_ARGS)
 	accounts = ledger_lock_due(ledger, as_of, batch, &count);
 	for (int i = 0; i < count; i++)
 		ledger_lapse(&accounts[i], as_of);
-	write_accounts(ledger, accounts, count);
+	ledger_write_accounts(ledger, accounts, count);
 	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);

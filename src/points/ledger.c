@@ -463,6 +463,77 @@ ledger_find_reference(const Ledger *ledger,
 	return any;
 }
 
+static int
+compare_seq(const ListCell *a, const ListCell *b)
+{
+	const PointsEntry *first = lfirst(a);
+	const PointsEntry *second = lfirst(b);
+
+	return first->seq < second->seq ? -1 : first->seq > second->seq ? 1 : 0;
+}
+
+/*
+ * Entries of a kind and source whose reference is this one, or this one with # and more, by seq
+ */
+List *
+ledger_find_family(const Ledger *ledger,
+				   Relation entries,
+				   const LedgerAccount *account,
+				   PointsKind kind,
+				   const char *source,
+				   const char *reference)
+{
+	size_t length = strlen(reference);
+	char *end = psprintf("%s$", reference); /* the character after # */
+	List *family = NIL;
+	ScanKeyData key[5];
+	Snapshot snapshot;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	ListCell *cell;
+
+	ScanKeyInit(
+		&key[0], ledger->column[COL_CUSTOMER_ID], BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
+	ScanKeyInit(
+		&key[1], ledger->column[COL_PROGRAM], BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(account->program));
+	ScanKeyInit(&key[2],
+				ledger->column[COL_KIND],
+				BTEqualStrategyNumber,
+				F_TEXTEQ,
+				CStringGetTextDatum(points_kind_names[kind]));
+	ScanKeyInit(
+		&key[3], ledger->column[COL_REFERENCE], BTGreaterEqualStrategyNumber, F_TEXT_GE, CStringGetTextDatum(reference));
+	ScanKeyInit(&key[4], ledger->column[COL_REFERENCE], BTLessStrategyNumber, F_TEXT_LT, CStringGetTextDatum(end));
+	if (account->stored_seq > 0)
+	{
+		snapshot = current_snapshot();
+		scan = systable_beginscan(
+			entries, ledger->reference_index, OidIsValid(ledger->reference_index), snapshot, 5, key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			PointsEntry *entry = palloc(sizeof(PointsEntry));
+			bool given[LEDGER_COLUMNS];
+
+			ledger_from_tuple(ledger, tuple, RelationGetDescr(entries), entry, given);
+			if (strcmp(entry->source, source) == 0 && (entry->reference[length] == '\0' || entry->reference[length] == '#'))
+				family = lappend(family, entry);
+		}
+		systable_endscan(scan);
+		UnregisterSnapshot(snapshot);
+	}
+	foreach (cell, account->entries)
+	{
+		PointsEntry *entry = lfirst(cell);
+
+		if (entry->kind == kind && entry->reference != NULL && strcmp(entry->source, source) == 0 &&
+			strncmp(entry->reference, reference, length) == 0 &&
+			(entry->reference[length] == '\0' || entry->reference[length] == '#'))
+			family = lappend(family, entry);
+	}
+	list_sort(family, compare_seq);
+	return family;
+}
+
 /*
  * The entry with this number
  */

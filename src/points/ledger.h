@@ -114,6 +114,12 @@ extern bool ledger_find_reference(const Ledger *ledger,
 								  const char *source,
 								  const char *reference,
 								  PointsEntry *found);
+extern List *ledger_find_family(const Ledger *ledger,
+								Relation entries,
+								const LedgerAccount *account,
+								PointsKind kind,
+								const char *source,
+								const char *reference);
 extern bool ledger_find_seq(
 	const Ledger *ledger, Relation entries, const LedgerAccount *account, int64 seq, PointsEntry *found);
 extern void ledger_reversals(const Ledger *ledger,
@@ -152,6 +158,11 @@ extern LedgerResult ledger_post(Ledger *ledger,
 								PointsEntry *found,
 								PointsRefusal *refusal);
 extern void ledger_check_kind(Relation entries, PointsKind kind);
+
+/* batch.c */
+extern LedgerAccount *ledger_find_account(LedgerAccount *accounts, int count, int64 customer_id, const char *program);
+extern LedgerAccount *ledger_lock_entries(Ledger *ledger, PointsEntry **entries, int n, int *count);
+extern void ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count);
 
 /* gate.c */
 extern void ledger_queue_push(Oid relid, List *entries);
