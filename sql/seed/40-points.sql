@@ -31,3 +31,10 @@ VALUES ('agent', 'routine', 'adjust', 'EXECUTE'),
        ('owner', 'routine', 'post_points', 'EXECUTE'),
        ('auditor', 'table', 'points_checkpoint', 'SELECT'),
        ('auditor', 'table', 'points_checkpoint_leaf', 'SELECT');
+
+INSERT INTO privacy_rule (table_name, column_name, erase, exported, why) VALUES
+    ('points_account', '*', 'keep', true, 'points owed'),
+    ('points_entry', '*', 'keep', true, 'the ledger is append-only; references that look like personal data are refused'),
+    ('points_hold', '*', 'keep', true, 'part of the ledger'),
+    ('points_note', '*', 'delete', true, 'free text; the entry''s hash covers only a digest'),
+    ('points_checkpoint_leaf', '*', 'keep', false, 'numbers and hashes');
