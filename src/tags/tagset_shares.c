@@ -245,12 +245,29 @@ typedef struct ExclusiveSum
 } ExclusiveSum;
 
 /*
+ * Is the tag at member, of the node at first - 1, one that stood in that node before? Only so far back is looked
+ */
+static bool
+seen_before(const TagqueryNode *nodes, int first, int member)
+{
+	if (nodes[member].kind != QUERY_TAG && nodes[member].kind != QUERY_PREFIX)
+		return false;
+	for (int i = first, looked = 0; i < member && looked < 32; i = nodes[i].next, looked++)
+	{
+		if (nodes[i].kind == nodes[member].kind && tag_compare(&nodes[i].tag, &nodes[member].tag) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Share of sets that match a node; leaves *at behind it
  */
 static double
 node_share(const TagStats *stats, const TagqueryNode *nodes, int *at)
 {
 	const TagqueryNode *node = &nodes[(*at)++];
+	int first = *at;
 	double result = 1;
 	ExclusiveSum *sums;
 	int sum_count = 0;
@@ -267,7 +284,12 @@ node_share(const TagStats *stats, const TagqueryNode *nodes, int *at)
 		case QUERY_AND:
 			check_stack_depth();
 			while (*at < node->next)
-				result *= node_share(stats, nodes, at);
+			{
+				if (seen_before(nodes, first, *at))
+					*at = nodes[*at].next;
+				else
+					result *= node_share(stats, nodes, at);
+			}
 			return result;
 		default:
 			break;
@@ -279,11 +301,14 @@ node_share(const TagStats *stats, const TagqueryNode *nodes, int *at)
 	while (*at < node->next)
 	{
 		const TagqueryNode *member = &nodes[*at];
+		bool again = seen_before(nodes, first, *at);
 		double share = node_share(stats, nodes, at);
 		Tag space;
 		double limit;
 		int i = sum_count;
 
+		if (again)
+			continue;
 		if (member->kind == QUERY_TAG && exclusive_namespace(stats, &member->tag, &space, &limit))
 		{
 			for (i = 0; i < sum_count; i++)

@@ -52,7 +52,7 @@ INSERT INTO t_condition (condition) VALUES
     ('tags @@ ''channel:tmall | channel:jd | channel:wechat'''), ('tags @@ ''!(channel:tmall | channel:jd)'''), ('tags @@ ''channel:* & !channel:tmall'''),
     ('tags @@ ''channel:t*'''), ('tags @@ ''chan*'''), ('tags @@ ''tag:00*'''), ('tags @@ ''tag:02*'''), ('tags @@ ''tag:03*'''), ('tags @@ ''sku:*'''), ('tags @@ ''sku:12*'''),
     ('tags @@ ''sku:123*'''), ('tags @@ ''sku:4999'''), ('tags @@ ''*'''), ('tags @@ ''!*'''), ('tags @@ ''none* | tag:009'''),
-    ('tags @@ ''(tag:001 | tag:002) & (channel:jd | tag:010) & !tag:003''') ;
+    ('tags @@ ''(tag:003 | tag:003) & !(tag:002 | tag:002) & !(tag:002 | tag:002)'''), ('tags @@ ''(tag:001 | tag:002) & (channel:jd | tag:010) & !tag:003''') ;
 SELECT condition, ok, CASE WHEN NOT ok THEN estimated END AS estimated, CASE WHEN NOT ok THEN actual END AS actual FROM t_condition, t_estimate(condition) ORDER BY id;
 
 -- Joins
