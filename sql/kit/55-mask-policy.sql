@@ -108,8 +108,7 @@ BEGIN ATOMIC
         ('uscc',      'crm.mask_uscc(%1$s)', '{}', 'unified social credit code'),
         ('text',      'crm.mask_text(%1$s)', '{}', 'free text: phones, IDs, cards and e-mails in it are covered'),
         ('date',      'crm.mask_date(%1$s, %2$s)', '{"to": ["year", "month"]}', 'date, coarsened'),
-        ('partial',   'crm.mask_partial(%1$s, %2$s, %4$s, %3$s)', '{"left": 0, "mask": "*", "right": 0}', 'keeps the first left and the last right characters'),
-        ('hash',      'crm.mask_hash(%1$s)', '{}', 'keyed pseudonym')) v;
+        ('partial',   'crm.mask_partial(%1$s, %2$s, %4$s, %3$s)', '{"left": 0, "mask": "*", "right": 0}', 'keeps the first left and the last right characters')) v;
 END;
 COMMENT ON FUNCTION mask_kinds() IS 'the closed list of masks that a column can have; params shows each parameter with its default, or with its possible values, the default first';
 

@@ -4,12 +4,15 @@ ALTER TABLE contact
     ADD COLUMN source text CHECK (source IS NULL),
     ADD COLUMN legal_basis text CHECK (legal_basis IS NULL),
     ADD COLUMN provenance jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN name_pinyin text;
+    ADD COLUMN name_pinyin text,
+    ADD COLUMN name_initials text;
 COMMENT ON COLUMN contact.source IS 'written with a change to say who said it: person, staff (also when null), order, import, third_party; a trigger moves it to provenance and empties it';
 COMMENT ON COLUMN contact.legal_basis IS 'written with a change: the ground for holding the value, consent, contract, legal_duty, emergency, public or other; a trigger moves it to provenance and empties it';
 COMMENT ON COLUMN contact.provenance IS 'source, time and legal basis of each field; * is for the fields without an entry of their own';
-COMMENT ON COLUMN contact.name_pinyin IS 'the name as its readers type it: full and initials; kept by a trigger';
+COMMENT ON COLUMN contact.name_pinyin IS 'the name as it is typed, 张三 as zhangsan; kept by a trigger';
+COMMENT ON COLUMN contact.name_initials IS 'first letters of the name''s syllables, zs; kept by a trigger';
 CREATE INDEX contact_pinyin ON contact (name_pinyin text_pattern_ops);
+CREATE INDEX contact_initials ON contact (name_initials text_pattern_ops);
 CREATE INDEX contact_phone ON contact (phone);
 CREATE INDEX contact_email ON contact (email);
 
@@ -51,20 +54,6 @@ $$;
 COMMENT ON FUNCTION contact_hash(text) IS 'keyed hash of a contact value; null without a keyring';
 REVOKE EXECUTE ON FUNCTION contact_hash(text) FROM PUBLIC;
 
-CREATE FUNCTION name_key(name text) RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    IF to_regprocedure('crm.name_pinyin(text)') IS NULL THEN
-        RETURN NULL;
-    END IF;
-    RETURN crm.name_pinyin(name);
-END
-$$;
-COMMENT ON FUNCTION name_key(text) IS 'what contact.name_pinyin holds for a name';
-REVOKE EXECUTE ON FUNCTION name_key(text) FROM PUBLIC;
-
 CREATE FUNCTION contact_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -90,7 +79,8 @@ BEGIN
     NEW.legal_basis := NULL;
     IF TG_OP = 'INSERT' THEN
         NEW.provenance := jsonb_build_object('*', stamp);
-        NEW.name_pinyin := name_key(NEW.name::text);
+        NEW.name_pinyin := crm.name_pinyin(NEW.name::text);
+        NEW.name_initials := crm.name_initials(NEW.name::text);
         RETURN NEW;
     END IF;
     NEW.provenance := OLD.provenance;
@@ -120,7 +110,8 @@ BEGIN
     END IF;
     IF touched THEN
         NEW.updated_at := now();
-        NEW.name_pinyin := name_key(NEW.name::text);
+        NEW.name_pinyin := crm.name_pinyin(NEW.name::text);
+        NEW.name_initials := crm.name_initials(NEW.name::text);
     END IF;
     RETURN NEW;
 END

@@ -35,22 +35,41 @@ CREATE TABLE reveal_limit (
     per_day integer CHECK (per_day BETWEEN 0 AND 1000000),
     counter name NOT NULL UNIQUE
 );
-COMMENT ON TABLE reveal_limit IS 'roles that may reveal; null limits are those of settings. The counter is a sequence, since a sequence forgets nothing on ROLLBACK';
+COMMENT ON TABLE reveal_limit IS 'roles that may reveal; null limits are those of settings. The counter is a sequence, since a sequence forgets nothing on ROLLBACK; it holds day, hour and the counts of both, packed';
+
+-- A few counters stand ready, so that a restore of the data alone finds them; more are made when more roles need one.
+CREATE SEQUENCE reveal_counter_1 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_2 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_3 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_4 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_5 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_6 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_7 MINVALUE 0 START 0;
+CREATE SEQUENCE reveal_counter_8 MINVALUE 0 START 0;
 
 CREATE FUNCTION set_reveal_limit(role name, per_hour integer DEFAULT NULL, per_day integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    sequence name := 'reveal_count_' || substr(md5(role), 1, 16);
+    free integer;
+    sequence name;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(quote_ident(sequence)) AND c.relkind = 'S') THEN
-        EXECUTE format('CREATE SEQUENCE %I MINVALUE 0 START 0', sequence);
-        EXECUTE format('COMMENT ON SEQUENCE %I IS %L', sequence, 'how much a role has revealed: day, hour and the counts in both, packed');
+    LOCK TABLE reveal_limit IN SHARE ROW EXCLUSIVE MODE;
+    UPDATE reveal_limit l SET per_hour = set_reveal_limit.per_hour, per_day = set_reveal_limit.per_day WHERE l.role = set_reveal_limit.role;
+    IF FOUND THEN
+        RETURN;
     END IF;
-    INSERT INTO reveal_limit AS l (role, per_hour, per_day, counter)
-    VALUES (set_reveal_limit.role, set_reveal_limit.per_hour, set_reveal_limit.per_day, sequence)
-    ON CONFLICT ON CONSTRAINT reveal_limit_pkey DO UPDATE SET per_hour = EXCLUDED.per_hour, per_day = EXCLUDED.per_day;
+    SELECT n INTO free FROM generate_series(1, 100000) n
+    WHERE NOT EXISTS (SELECT FROM reveal_limit l WHERE l.counter = 'reveal_counter_' || n) ORDER BY n LIMIT 1;
+    sequence := 'reveal_counter_' || free;
+    IF to_regclass(quote_ident(sequence)) IS NULL THEN
+        EXECUTE format('CREATE SEQUENCE %I MINVALUE 0 START 0', sequence);
+    END IF;
+    -- It may have been another role's.
+    PERFORM setval(quote_ident(sequence)::regclass, 0);
+    INSERT INTO reveal_limit (role, per_hour, per_day, counter)
+    VALUES (set_reveal_limit.role, set_reveal_limit.per_hour, set_reveal_limit.per_day, sequence);
 END
 $$;
 COMMENT ON FUNCTION set_reveal_limit(name, integer, integer) IS 'how many clear values a role may see in an hour and a day (null: as in settings); members of the role without a limit of their own share it. crm.grant_access does it for kinds that may reveal';

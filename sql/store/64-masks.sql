@@ -3,7 +3,7 @@
 SELECT crm.mask_column('contact', 'name', 'name'), crm.mask_column('contact', 'phone', 'phone'), crm.mask_column('contact', 'email', 'email'),
        crm.mask_column('contact', 'wechat', 'wechat'), crm.mask_column('contact', 'id_number', 'id_number'),
        crm.mask_column('contact', 'address', 'address'), crm.mask_column('contact', 'birth_date', 'date', '{"to": "year"}'),
-       crm.mask_column('contact', 'name_pinyin', 'hide');
+       crm.mask_column('contact', 'name_pinyin', 'hide'), crm.mask_column('contact', 'name_initials', 'hide');
 SELECT crm.apply_masks('contact');
 SELECT crm.mask_column('identity', 'external_id', 'partial', '{"left": 2, "right": 2}');
 SELECT crm.apply_masks('identity');
@@ -25,14 +25,17 @@ BEGIN ATOMIC
           SELECT c.customer_id, 'name' FROM contact c WHERE c.name = btrim(query)
           UNION ALL
           (SELECT c.customer_id, 'pinyin' FROM contact c
-           WHERE query ~ '^[A-Za-z ]{2,}$' AND c.name_pinyin LIKE lower(replace(query, ' ', '')) || '%' LIMIT 200)) f
+           WHERE query ~ '^[A-Za-z ]{3,}$' AND c.name_pinyin LIKE lower(replace(query, ' ', '')) || '%' LIMIT 200)
+          UNION ALL
+          (SELECT c.customer_id, 'initials' FROM contact c
+           WHERE query ~ '^[A-Za-z ]{2,4}$' AND c.name_initials = lower(replace(query, ' ', '')) LIMIT 200)) f
     JOIN contact_masked m ON m.customer_id = f.customer_id
     JOIN customer s ON s.customer_id = m.customer_id AND s.status IN ('active', 'merged')
     GROUP BY m.customer_id, m.name, m.phone, m.email
     ORDER BY min(f.found_by), m.customer_id
     LIMIT least(max_rows, 100);
 END;
-COMMENT ON FUNCTION search_contact(text, integer) IS 'customers by whole phone, e-mail, channel id or name, or by the beginning of the name''s pinyin or initials (zhangsan, zs); what it shows is masked';
+COMMENT ON FUNCTION search_contact(text, integer) IS 'customers by whole phone, e-mail, channel id or name, by the beginning of the name''s pinyin or by its initials (zhangs, zs); what it shows is masked';
 REVOKE EXECUTE ON FUNCTION search_contact(text, integer) FROM PUBLIC;
 
 CREATE FUNCTION rule_within_masks() RETURNS trigger

@@ -122,6 +122,8 @@ SET ROLE crm_t_rev_anna;
 SELECT * FROM search_contact('13900001111');
 SELECT * FROM search_contact('张三');
 SELECT * FROM search_contact('zhang');
+SELECT * FROM search_contact('Zhang San');
+SELECT * FROM search_contact('ls');
 SELECT * FROM search_contact('%');
 RESET ROLE;
 RESET search_path;
