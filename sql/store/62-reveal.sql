@@ -48,7 +48,7 @@ CREATE SEQUENCE reveal_counter_7 MINVALUE 0 START 0;
 CREATE SEQUENCE reveal_counter_8 MINVALUE 0 START 0;
 
 CREATE FUNCTION set_reveal_limit(role name, per_hour integer DEFAULT NULL, per_day integer DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 DECLARE
