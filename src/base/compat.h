@@ -65,4 +65,23 @@
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* Which indexes an update leaves to be written: a flag, since 16 also "only the summarizing ones". */
+#if PG_VERSION_NUM >= 160000
+#define CrmUpdateIndexes TU_UpdateIndexes
+#define CRM_UPDATE_NO_INDEXES TU_None
+#define crm_insert_index_tuples(info, slot, estate, which)                                                             \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
+#else
+#define CrmUpdateIndexes bool
+#define CRM_UPDATE_NO_INDEXES false
+#define crm_insert_index_tuples(info, slot, estate, which)                                                             \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define crm_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, NULL, keys, 0)
+#else
+#define crm_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, keys, 0)
+#endif
+
 #endif

@@ -32,6 +32,22 @@ table_changed(Datum arg, Oid relid)
 }
 
 /*
+ * Number of a column of customer_summary
+ */
+static AttrNumber
+summary_column(PurchaseTable *table, const char *name)
+{
+	AttrNumber attnum = get_attnum(table->customer_summary, name);
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of customer_summary is missing", name),
+				 errhint("A store's own columns must not be dropped or renamed.")));
+	return attnum;
+}
+
+/*
  * What is known of the table purchase
  */
 PurchaseTable *
@@ -84,6 +100,14 @@ purchase_table(Relation purchase)
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("table \"%s\" has no foreign key to customer_summary", RelationGetRelationName(purchase)),
 					 errhint("The foreign key on customer_id is how the trigger finds the summaries; create it again.")));
+		table->summary.order_count = summary_column(table, "order_count");
+		table->summary.spend_total = summary_column(table, "spend_total");
+		table->summary.refunded_total = summary_column(table, "refunded_total");
+		table->summary.discount_total = summary_column(table, "discount_total");
+		table->summary.cost_total = summary_column(table, "cost_total");
+		table->summary.months = summary_column(table, "months");
+		table->summary.first_order_at = summary_column(table, "first_order_at");
+		table->summary.last_order_at = summary_column(table, "last_order_at");
 	}
 	return table;
 }

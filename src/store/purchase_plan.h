@@ -39,12 +39,26 @@ typedef struct PurchaseColumns
 	AttrNumber currency_rate;
 } PurchaseColumns;
 
+/* Column numbers of customer_summary. */
+typedef struct SummaryColumns
+{
+	AttrNumber order_count;
+	AttrNumber spend_total;
+	AttrNumber refunded_total;
+	AttrNumber discount_total;
+	AttrNumber cost_total;
+	AttrNumber months;
+	AttrNumber first_order_at;
+	AttrNumber last_order_at;
+} SummaryColumns;
+
 typedef struct PurchaseTable
 {
 	Oid relid; /* hash key */
 	bool valid;
 	PurchaseColumns columns;
 	Oid customer_summary;
+	SummaryColumns summary;
 	SPIPlanPtr plans[PLAN_COUNT];
 } PurchaseTable;
 

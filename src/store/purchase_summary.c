@@ -1,6 +1,7 @@
 #include "store/purchase_summary.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "store/money.h"
@@ -85,6 +86,15 @@ deltas_params(CustomerDelta **deltas, int count, Oid months, Datum *arrays)
 													   byval[c] ? TYPALIGN_DOUBLE : TYPALIGN_INT));
 }
 
+void
+summary_missing(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			 errmsg("a customer has no row in customer_summary"),
+			 errhint("recount_customers(fix => true) makes the missing rows.")));
+}
+
 /*
  * Run a plan that writes in the order of its array, and check that it wrote every customer
  */
@@ -110,10 +120,7 @@ write_in_order(SPIPlanPtr plan, Datum *params, const char *nulls, int expected, 
 	if (result != SPI_OK_UPDATE && result != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
 	if (SPI_processed != (uint64) expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("a customer has no row in customer_summary"),
-				 errhint("recount_customers(fix => true) makes the missing rows.")));
+		summary_missing();
 }
 
 /*
@@ -169,6 +176,50 @@ edge_lost(const CustomerDelta *delta, HeapTuple summary, TupleDesc desc)
 	return isnull || delta->lost_last >= DatumGetTimestampTz(at);
 }
 
+/*
+ * Write the deltas by the executor; lost is set for those whose first or last order went
+ */
+static TupleDesc
+write_by_plan(PurchaseTable *table,
+			  Relation purchase,
+			  CustomerDelta **written,
+			  int count,
+			  PurchaseCustomer **kept,
+			  bool *lost,
+			  MemoryContext context)
+{
+	TupleDesc desc = NULL;
+	int i;
+
+	if (count == 1)
+	{
+		Datum values[PARAMS];
+		bool nulls[PARAMS];
+		char spi_nulls[PARAMS];
+
+		delta_params(written[0], values, nulls);
+		for (i = 0; i < PARAMS; i++)
+			spi_nulls[i] = nulls[i] ? 'n' : ' ';
+		write_in_order(purchase_plan(table, purchase, kept != NULL ? PLAN_ONE_ROW : PLAN_ONE), values, spi_nulls, 1, false);
+	}
+	else
+	{
+		Datum arrays[PARAMS];
+		Oid months = get_atttype(table->customer_summary, table->summary.months);
+
+		deltas_params(written, count, months, arrays);
+		write_in_order(
+			purchase_plan(table, purchase, kept != NULL ? PLAN_MANY_ROWS : PLAN_MANY), arrays, NULL, count, true);
+	}
+	if (kept == NULL)
+		return NULL;
+	keep_rows(written, count, kept, &desc, context);
+	SPI_freetuptable(SPI_tuptable);
+	for (i = 0; i < count; i++)
+		lost[i] = edge_lost(written[i], kept[i]->summary, desc);
+	return desc;
+}
+
 TupleDesc
 summaries_write(PurchaseTable *table,
 				Relation purchase,
@@ -178,30 +229,32 @@ summaries_write(PurchaseTable *table,
 				MemoryContext context)
 {
 	CustomerDelta **written = palloc_array(CustomerDelta *, count);
-	PurchaseCustomer **kept = palloc_array(PurchaseCustomer *, count);
-	PurchaseCustomer *own = NULL;
+	PurchaseCustomer **kept = NULL;
+	bool *lost = palloc0_array(bool, count);
 	TupleDesc desc = NULL;
+	Relation summary;
+	bool any_lost = false;
 	bool rows = customers != NULL;
-	bool lost = false;
 	int nwritten = 0;
+	int nlost = 0;
 	int i;
 
 	for (i = 0; i < count; i++)
 	{
 		if (!delta_matters(&deltas[i]))
 			continue;
-		lost |= deltas[i].lost_first != DT_NOEND;
+		any_lost |= deltas[i].lost_first != DT_NOEND;
 		written[nwritten++] = &deltas[i];
 	}
 	if (nwritten == 0)
 		return NULL;
-	if (lost && !rows)
+
+	summary = table_open(table->customer_summary, RowExclusiveLock);
+	if (rows || any_lost)
 	{
-		own = palloc0_array(PurchaseCustomer, count);
-		customers = own;
-	}
-	if (customers != NULL)
-	{
+		kept = palloc_array(PurchaseCustomer *, count);
+		if (!rows)
+			customers = palloc0_array(PurchaseCustomer, count);
 		nwritten = 0;
 		for (i = 0; i < count; i++)
 		{
@@ -209,52 +262,42 @@ summaries_write(PurchaseTable *table,
 				kept[nwritten++] = &customers[i];
 		}
 	}
-
-	if (nwritten == 1)
+	if (summaries_direct(summary))
 	{
-		Datum values[PARAMS];
-		bool nulls[PARAMS];
-		char spi_nulls[PARAMS];
+		summaries_write_direct(table, summary, written, nwritten, rows ? kept : NULL, lost, context);
+		if (rows)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
 
-		delta_params(written[0], values, nulls);
-		for (i = 0; i < PARAMS; i++)
-			spi_nulls[i] = nulls[i] ? 'n' : ' ';
-		write_in_order(purchase_plan(table, purchase, customers != NULL ? PLAN_ONE_ROW : PLAN_ONE), values, spi_nulls, 1, false);
+			desc = CreateTupleDescCopy(RelationGetDescr(summary));
+			MemoryContextSwitchTo(old);
+		}
 	}
 	else
-	{
-		Datum arrays[PARAMS];
-		Oid months = get_atttype(table->customer_summary, get_attnum(table->customer_summary, "months"));
+		desc = write_by_plan(table, purchase, written, nwritten, kept, lost, context);
+	/* The lock stays until the transaction ends, as for any writer. */
+	table_close(summary, NoLock);
 
-		deltas_params(written, nwritten, months, arrays);
-		write_in_order(
-			purchase_plan(table, purchase, customers != NULL ? PLAN_MANY_ROWS : PLAN_MANY), arrays, NULL, nwritten, true);
-	}
-	if (customers == NULL)
-		return NULL;
-	keep_rows(written, nwritten, kept, &desc, context);
-	SPI_freetuptable(SPI_tuptable);
-
-	if (lost)
+	for (i = 0; i < nwritten; i++)
+		nlost += lost[i];
+	if (nlost > 0)
 	{
-		Datum *ids = palloc_array(Datum, nwritten);
-		int nids = 0;
+		/* Under the locks now held, a query with a snapshot of its own sees every order that counts. */
+		Datum *ids = palloc_array(Datum, nlost);
 		Datum array;
 
+		nlost = 0;
 		for (i = 0; i < nwritten; i++)
 		{
-			if (edge_lost(written[i], kept[i]->summary, desc))
-				ids[nids++] = Int64GetDatum(written[i]->customer_id);
+			if (lost[i])
+				ids[nlost++] = Int64GetDatum(written[i]->customer_id);
 		}
-		if (nids > 0)
+		array = PointerGetDatum(construct_array(ids, nlost, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		write_in_order(purchase_plan(table, purchase, rows ? PLAN_EDGES_ROWS : PLAN_EDGES), &array, NULL, nlost, true);
+		if (rows)
 		{
-			array = PointerGetDatum(construct_array(ids, nids, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-			write_in_order(purchase_plan(table, purchase, rows ? PLAN_EDGES_ROWS : PLAN_EDGES), &array, NULL, nids, true);
-			if (rows)
-			{
-				keep_rows(written, nwritten, kept, &desc, context);
-				SPI_freetuptable(SPI_tuptable);
-			}
+			keep_rows(written, nwritten, kept, &desc, context);
+			SPI_freetuptable(SPI_tuptable);
 		}
 	}
 	return rows ? desc : NULL;

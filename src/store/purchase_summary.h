@@ -33,6 +33,24 @@ typedef struct CustomerDelta
 /* Does it change the summary? */
 extern bool delta_matters(const CustomerDelta *delta);
 
+/* May customer_summary be written without the executor, since nothing but its key depends on the row? */
+extern bool summaries_direct(Relation summary);
+
+/*
+ * Writes the deltas of written straight to the table, in their order. The rows go to kept[i]->summary when rows is set; lost
+ * is set for those whose first or last order went.
+ */
+extern void summaries_write_direct(PurchaseTable *table,
+								   Relation summary,
+								   CustomerDelta **written,
+								   int count,
+								   PurchaseCustomer **kept,
+								   bool *lost,
+								   MemoryContext context);
+
+/* Raises for a customer without a summary. */
+extern void summary_missing(void) pg_attribute_noreturn();
+
 /*
  * Adds the deltas, which ascend by customer, to customer_summary. With rows, they are those of customers[i].summary as far
  * as the summary changed, allocated in context.

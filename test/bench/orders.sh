@@ -32,71 +32,69 @@ make_store() { # make_store KIND: a store whose orders are kept in this way
 	case $1 in
 	b_row)
 		sql <<-'SQL'
-			SET search_path = b_row, crm;
-			CREATE FUNCTION keep(c bigint, p purchase, sign integer) RETURNS void LANGUAGE plpgsql AS $$
+			CREATE FUNCTION b_row.keep(c bigint, p b_row.purchase, sign integer) RETURNS void LANGUAGE plpgsql AS $$
 			BEGIN
-			    UPDATE customer_summary s SET
+			    UPDATE b_row.customer_summary s SET
 			        order_count = order_count + CASE WHEN p.order_at IS NULL THEN 0 ELSE sign END,
 			        spend_total = spend_total + sign * p.net,
 			        refunded_total = refunded_total + CASE WHEN p.status IN ('pending', 'cancelled') THEN 0 ELSE sign * (p.amount - p.net) END,
 			        discount_total = discount_total + CASE WHEN p.order_at IS NULL THEN 0 ELSE sign * p.discount END,
 			        cost_total = cost_total + CASE WHEN p.order_at IS NULL THEN 0 ELSE sign * coalesce(p.cost, 0) END,
-			        months = CASE WHEN p.order_at IS NULL THEN months ELSE months + purchase_months(p.order_at, sign * p.net, sign) END,
+			        months = CASE WHEN p.order_at IS NULL THEN months ELSE months OPERATOR(crm.+) crm.purchase_months(p.order_at, sign * p.net, sign) END,
 			        first_order_at = CASE WHEN sign > 0 THEN least(first_order_at, p.order_at) ELSE first_order_at END,
 			        last_order_at = CASE WHEN sign > 0 THEN greatest(last_order_at, p.order_at) ELSE last_order_at END
 			    WHERE customer_id = c;
 			    IF sign < 0 THEN
-			        UPDATE customer_summary s SET (first_order_at, last_order_at) =
-			            (SELECT min(o.order_at), max(o.order_at) FROM purchase o WHERE o.customer_id = c)
+			        UPDATE b_row.customer_summary s SET (first_order_at, last_order_at) =
+			            (SELECT min(o.order_at), max(o.order_at) FROM b_row.purchase o WHERE o.customer_id = c)
 			        WHERE s.customer_id = c AND (s.first_order_at >= p.order_at OR s.last_order_at <= p.order_at);
 			    END IF;
 			END $$;
-			CREATE FUNCTION keep_row() RETURNS trigger LANGUAGE plpgsql AS $$
+			CREATE FUNCTION b_row.keep_row() RETURNS trigger LANGUAGE plpgsql AS $$
 			BEGIN
 			    IF TG_OP = 'INSERT' THEN
 			        -- Most rows come by INSERT, so this one is written out.
-			        UPDATE customer_summary s SET
+			        UPDATE b_row.customer_summary s SET
 			            order_count = order_count + CASE WHEN NEW.order_at IS NULL THEN 0 ELSE 1 END,
 			            spend_total = spend_total + NEW.net,
 			            refunded_total = refunded_total + CASE WHEN NEW.status IN ('pending', 'cancelled') THEN 0 ELSE NEW.amount - NEW.net END,
 			            discount_total = discount_total + CASE WHEN NEW.order_at IS NULL THEN 0 ELSE NEW.discount END,
 			            cost_total = cost_total + CASE WHEN NEW.order_at IS NULL THEN 0 ELSE coalesce(NEW.cost, 0) END,
-			            months = CASE WHEN NEW.order_at IS NULL THEN months ELSE months + purchase_months(NEW.order_at, NEW.net) END,
+			            months = CASE WHEN NEW.order_at IS NULL THEN months ELSE months OPERATOR(crm.+) crm.purchase_months(NEW.order_at, NEW.net) END,
 			            first_order_at = least(first_order_at, NEW.order_at),
 			            last_order_at = greatest(last_order_at, NEW.order_at)
 			        WHERE customer_id = NEW.customer_id;
 			        RETURN NULL;
 			    END IF;
-			    PERFORM keep(OLD.customer_id, OLD, -1);
+			    PERFORM b_row.keep(OLD.customer_id, OLD, -1);
 			    IF TG_OP = 'UPDATE' THEN
-			        PERFORM keep(NEW.customer_id, NEW, 1);
+			        PERFORM b_row.keep(NEW.customer_id, NEW, 1);
 			    END IF;
 			    RETURN NULL;
 			END $$;
-			CREATE TRIGGER keep AFTER INSERT OR UPDATE OR DELETE ON purchase FOR EACH ROW EXECUTE FUNCTION keep_row();
+			CREATE TRIGGER keep AFTER INSERT OR UPDATE OR DELETE ON b_row.purchase FOR EACH ROW EXECUTE FUNCTION b_row.keep_row();
 		SQL
 		;;
 	b_sql)
 		sql <<-'SQL'
-			SET search_path = b_sql, crm;
-			CREATE FUNCTION keep_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+			CREATE FUNCTION b_sql.keep_rows() RETURNS trigger LANGUAGE plpgsql AS $$
 			BEGIN
 			    -- In order, so that two statements do not wait for each other.
-			    PERFORM FROM customer_summary s WHERE s.customer_id IN (SELECT n.customer_id FROM new_rows n) ORDER BY s.customer_id FOR NO KEY UPDATE;
-			    UPDATE customer_summary s SET
+			    PERFORM FROM b_sql.customer_summary s WHERE s.customer_id IN (SELECT n.customer_id FROM new_rows n) ORDER BY s.customer_id FOR NO KEY UPDATE;
+			    UPDATE b_sql.customer_summary s SET
 			        order_count = order_count + d.orders, spend_total = spend_total + d.spend, refunded_total = refunded_total + d.refunded,
-			        discount_total = discount_total + d.discount, cost_total = cost_total + d.cost, months = months + d.m,
+			        discount_total = discount_total + d.discount, cost_total = cost_total + d.cost, months = months OPERATOR(crm.+) d.m,
 			        first_order_at = least(first_order_at, d.first), last_order_at = greatest(last_order_at, d.last)
 			    FROM (SELECT n.customer_id, count(n.order_at) AS orders, sum(n.net) AS spend,
 			                 sum(CASE WHEN n.status IN ('pending', 'cancelled') THEN 0 ELSE n.amount - n.net END) AS refunded,
 			                 coalesce(sum(n.discount) FILTER (WHERE n.order_at IS NOT NULL), 0) AS discount,
 			                 coalesce(sum(n.cost) FILTER (WHERE n.order_at IS NOT NULL), 0) AS cost,
-			                 purchase_months_agg(n.order_at, n.net) AS m, min(n.order_at) AS first, max(n.order_at) AS last
+			                 crm.purchase_months_agg(n.order_at, n.net) AS m, min(n.order_at) AS first, max(n.order_at) AS last
 			          FROM new_rows n GROUP BY n.customer_id) d
 			    WHERE s.customer_id = d.customer_id;
 			    RETURN NULL;
 			END $$;
-			CREATE TRIGGER keep AFTER INSERT ON purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION keep_rows();
+			CREATE TRIGGER keep AFTER INSERT ON b_sql.purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION b_sql.keep_rows();
 		SQL
 		;;
 	esac
@@ -123,7 +121,7 @@ echo "Single inserts, $customers customers, $seconds s a run, median of $rounds 
 echo
 echo "| commit | clients | bare/s | PL/pgSQL row/s | SQL statement/s | crm/s | added, PL/pgSQL row | added, crm | crm : PL/pgSQL row |"
 echo "|---|---|---|---|---|---|---|---|---|"
-for commit in on off; do
+for commit in ${CRM_BENCH_COMMIT:-on off}; do
 	sql -c "ALTER SYSTEM SET fsync = $commit" -c "ALTER SYSTEM SET synchronous_commit = $commit" -c 'SELECT pg_reload_conf()' >/dev/null
 	sleep 1
 	for clients in 1 8 16; do
@@ -131,7 +129,7 @@ for commit in on off; do
 		r=0
 		while [ $r -lt "$rounds" ]; do
 			for k in $kinds; do
-				pgbench -n -M prepared -f "$work/$k.sql" -c "$clients" -j 2 -T "$seconds" "$db" 2>/dev/null |
+				pgbench -n -M prepared -f "$work/$k.sql" -c "$clients" -j 2 -T "$seconds" "$db" 2>"$work/pgbench.err" |
 					sed -n 's/^tps = \([0-9.]*\).*/\1/p' >>"$work/$k.tps"
 			done
 			r=$((r + 1))
@@ -162,9 +160,9 @@ while [ $r -lt "$rounds" ]; do
 			\timing on
 			\copy $k.purchase (customer_id, order_no, amount, paid_at) FROM '$work/orders.copy'
 			\timing off
-			SELECT 'memory', pg_size_pretty(sum(total_bytes)) FROM pg_backend_memory_contexts;
 		SQL
-		sql -f "$work/copy.sql" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' >>"$work/$k.copy_time"
+		sql -f "$work/copy.sql" >"$work/copy.out"
+		sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' "$work/copy.out" >>"$work/$k.copy_time"
 	done
 	r=$((r + 1))
 done
