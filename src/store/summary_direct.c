@@ -150,7 +150,7 @@ summaries_write_direct(PurchaseTable *table,
 
 	for (i = 0; i < count; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(row_context);
+		MemoryContext old;
 		ScanKeyData key;
 		TM_Result result;
 		CrmUpdateIndexes indexes;
@@ -160,6 +160,8 @@ summaries_write_direct(PurchaseTable *table,
 		index_rescan(scan, &key, 1, NULL, 0);
 		if (!index_getnext_slot(scan, ForwardScanDirection, before))
 			summary_missing();
+		/* Only now: the scan keeps what it allocates. */
+		old = MemoryContextSwitchTo(row_context);
 		for (;;)
 		{
 			TM_FailureData failure;
