@@ -118,7 +118,17 @@ COMMENT ON FUNCTION purchase_changed() IS
 CREATE FUNCTION customer_added() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION customer_added() IS 'statement trigger of customer: gives each new customer a row of customer_summary';
 
-CREATE FUNCTION purchase_check(order_no text, status text, amount numeric, refunded numeric, freight numeric, discount numeric, cost numeric)
+CREATE FUNCTION purchase_check(order_no text, status text, amount numeric, refunded numeric, freight numeric, discount numeric, cost numeric,
+                               ordered_at timestamptz, paid_at timestamptz, completed_at timestamptz, currency text, currency_rate numeric)
 RETURNS boolean LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION purchase_check(text, text, numeric, numeric, numeric, numeric, numeric) IS
-'true, or an error that names the order: 23514 for an unknown status word, a negative amount or a refund above the amount';
+COMMENT ON FUNCTION purchase_check(text, text, numeric, numeric, numeric, numeric, numeric, timestamptz, timestamptz, timestamptz, text, numeric) IS
+'true, or an error that names the order: 23514 for an unknown status word, a negative amount, a refund above the amount, an infinite moment, a currency that is not a code of three letters, a rate that is not positive';
+
+CREATE FUNCTION purchase_order_at(status text, amount numeric, refunded numeric, paid_at timestamptz, ordered_at timestamptz)
+RETURNS timestamptz LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION purchase_order_at(text, numeric, numeric, timestamptz, timestamptz) IS
+'the moment at which an order counts: paid_at, else ordered_at, of an order that is paid, shipped or completed and not refunded in full (or cost nothing); else null';
+
+CREATE FUNCTION purchase_net(status text, amount numeric, refunded numeric)
+RETURNS numeric LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION purchase_net(text, numeric, numeric) IS 'what an order adds to spend: amount - refunded of one that is paid, shipped or completed, else 0';

@@ -11,7 +11,6 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
@@ -140,71 +139,4 @@ customer_added(PG_FUNCTION_ARGS)
 	SPI_finish();
 	store_owner_end(&owner);
 	PG_RETURN_POINTER(NULL);
-}
-
-/*
- * Is the numeric below zero?
- */
-static bool
-negative(Datum value)
-{
-	return DatumGetBool(DirectFunctionCall2(numeric_lt, value, NumericGetDatum(int64_to_numeric(0))));
-}
-
-/*
- * Raise for an order that is not one
- */
-static void
-bad_order(FunctionCallInfo fcinfo, const char *what, Datum value)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("%s of order \"%s\" is negative", what, text_to_cstring(PG_GETARG_TEXT_PP(0))),
-			 errdetail("It is %s.", DatumGetCString(DirectFunctionCall1(numeric_out, value))),
-			 errhint("Money given back stands in refunded, or in rows of purchase_refund, as positive amounts.")));
-}
-
-/*
- * Check an order, with errors that name it
- */
-PG_FUNCTION_INFO_V1(purchase_check);
-Datum
-purchase_check(PG_FUNCTION_ARGS)
-{
-	static const char *const words[] = {"paid", "completed", "shipped", "pending", "cancelled", "refunded"};
-	static const char *const amounts[] = {"amount", "refunded amount", "freight", "discount", "cost"};
-	text *status;
-	bool known = false;
-	int i;
-
-	/* NOT NULL constraints speak of what is missing. */
-	for (i = 0; i < 6; i++)
-	{
-		if (PG_ARGISNULL(i))
-			PG_RETURN_NULL();
-	}
-	status = PG_GETARG_TEXT_PP(1);
-	for (i = 0; i < (int) lengthof(words) && !known; i++)
-		known = VARSIZE_ANY_EXHDR(status) == strlen(words[i]) && memcmp(VARDATA_ANY(status), words[i], strlen(words[i])) == 0;
-	if (!known)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("unknown status \"%s\" of order \"%s\"",
-						text_to_cstring(status),
-						text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				 errhint("The words are pending, paid, shipped, completed, cancelled, refunded.")));
-	for (i = 0; i < (int) lengthof(amounts); i++)
-	{
-		if (!PG_ARGISNULL(i + 2) && negative(PG_GETARG_DATUM(i + 2)))
-			bad_order(fcinfo, amounts[i], PG_GETARG_DATUM(i + 2));
-	}
-	if (DatumGetBool(DirectFunctionCall2(numeric_gt, PG_GETARG_DATUM(3), PG_GETARG_DATUM(2))))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("refunds of order \"%s\" exceed its amount", text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				 errdetail("The amount is %s, refunded would be %s.",
-						   DatumGetCString(DirectFunctionCall1(numeric_out, PG_GETARG_DATUM(2))),
-						   DatumGetCString(DirectFunctionCall1(numeric_out, PG_GETARG_DATUM(3)))),
-				 errhint("At most the amount, without freight, can be given back.")));
-	PG_RETURN_BOOL(true);
 }

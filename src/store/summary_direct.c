@@ -55,9 +55,8 @@ summaries_direct(Relation summary)
 static void
 add_money(TupleTableSlot *slot, AttrNumber attnum, int64 units)
 {
-	if (units != 0)
-		slot->tts_values[attnum - 1] =
-			DirectFunctionCall2(numeric_add, slot->tts_values[attnum - 1], money_to_numeric(units));
+	slot->tts_values[attnum - 1] =
+		DirectFunctionCall2(numeric_add, slot->tts_values[attnum - 1], money_to_numeric(units));
 }
 
 /*
