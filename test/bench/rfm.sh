@@ -1,12 +1,8 @@
 #!/bin/sh
 # RFM of a million customers: rfm_fit and rfm_score against percentile_cont and CASE.
 set -eu
-n=$((1000000 * ${CRM_BENCH_SCALE:-1}))
+n=$(awk -v s="${CRM_BENCH_SCALE:-1}" 'BEGIN { printf "%d", 1000000 * s }')
 run() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
-dropdb --if-exists crm_bench_rfm 2>/dev/null
-createdb crm_bench_rfm
-PGDATABASE=crm_bench_rfm
-export PGDATABASE
 run >/dev/null <<SQL
 CREATE EXTENSION crm;
 SELECT setseed(0.5);
@@ -51,5 +47,4 @@ echo
 echo '```'
 run -c "EXPLAIN (COSTS OFF) SELECT crm.rfm_fit(recency, frequency, monetary) FROM buyer" -c "EXPLAIN (COSTS OFF) $ours"
 echo '```'
-dropdb crm_bench_rfm
 [ "$different" = 0 ]
