@@ -24,7 +24,7 @@ CREATE TABLE value_model (
     bgnbd bgnbd,
     pareto_nbd pareto_nbd,
     gamma_gamma gamma_gamma,
-    CHECK (state <> 'ok' OR (bgnbd IS NOT NULL OR pareto_nbd IS NOT NULL))
+    CHECK (state <> 'ok' OR num_nonnulls((bgnbd).r, (pareto_nbd).r) > 0)
 );
 -- Predictions read a model for every customer: it stays in the row, not compressed.
 ALTER TABLE value_model ALTER COLUMN bgnbd SET STORAGE PLAIN, ALTER COLUMN pareto_nbd SET STORAGE PLAIN, ALTER COLUMN gamma_gamma SET STORAGE PLAIN;
