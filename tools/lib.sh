@@ -44,7 +44,7 @@ crm_private() {
 	for d in "$bindir" "$("$crm_pg_config" --pkglibdir)" "$("$crm_pg_config" --sharedir)"; do
 		[ -d "$CRM_DIR/pg$d" ] && continue
 		mkdir -p "$CRM_DIR/pg$d"
-		cp -a "$d/." "$CRM_DIR/pg$d/"
+		cp -au "$d/." "$CRM_DIR/pg$d/"
 	done
 	# Debian puts pg_config, the one program not among the others, in /usr/bin.
 	[ -e "$CRM_DIR/pg$bindir/pg_config" ] || cp "$(command -v "$crm_pg_config")" "$CRM_DIR/pg$bindir/pg_config"

@@ -63,12 +63,14 @@ COMMENT ON FUNCTION has_tag_support(internal) IS 'puts the operator ? in place o
 ALTER FUNCTION has_tag(tagset, text) SUPPORT has_tag_support;
 
 CREATE FUNCTION estimate(store text, query tagquery) RETURNS bigint
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     plan jsonb;
 BEGIN
+    PERFORM crm.require_store(store);
+    -- PL/pgSQL lets only a volatile function run EXPLAIN.
     EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %I.customer WHERE tags OPERATOR(crm.@@) %L::crm.tagquery', store, query)
         INTO plan;
     RETURN (plan #>> '{0,Plan,Plan Rows}')::bigint;

@@ -5,6 +5,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "tags/tag_change.h"
+
 CRM_MODULE_MAGIC;
 
 char *crm_actor;
@@ -28,6 +30,7 @@ _PG_init(void)
 							   NULL,
 							   NULL);
 	keyring_define_settings();
+	tag_change_init();
 	MarkGUCPrefixReserved("crm");
 }
 
