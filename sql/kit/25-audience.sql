@@ -222,6 +222,17 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION audience_agg_deserialize(bytea, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 
+COMMENT ON FUNCTION audience_agg_add(internal, bigint) IS 'transition of audience_agg';
+COMMENT ON FUNCTION audience_or_add(internal, audience) IS 'transition of audience_or_agg';
+COMMENT ON FUNCTION audience_or_combine(internal, internal) IS 'combines states of audience_agg and audience_or_agg';
+COMMENT ON FUNCTION audience_and_add(internal, audience) IS 'transition of audience_and_agg';
+COMMENT ON FUNCTION audience_and_combine(internal, internal) IS 'combines states of audience_and_agg';
+COMMENT ON FUNCTION audience_xor_add(internal, audience) IS 'transition of audience_xor_agg';
+COMMENT ON FUNCTION audience_xor_combine(internal, internal) IS 'combines states of audience_xor_agg';
+COMMENT ON FUNCTION audience_agg_final(internal) IS 'result of the audience aggregates';
+COMMENT ON FUNCTION audience_agg_serialize(internal) IS 'state of an audience aggregate as bytes, for parallel plans';
+COMMENT ON FUNCTION audience_agg_deserialize(bytea, internal) IS 'state of an audience aggregate from bytes; they are checked';
+
 CREATE AGGREGATE audience_agg(bigint) (
     SFUNC = audience_agg_add, STYPE = internal, SSPACE = 65536, FINALFUNC = audience_agg_final,
     COMBINEFUNC = audience_or_combine, SERIALFUNC = audience_agg_serialize, DESERIALFUNC = audience_agg_deserialize,

@@ -14,6 +14,10 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION count_match_final(internal) RETURNS bigint
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME';
 
+COMMENT ON FUNCTION audience_match_add(internal, tagquery, text, audience) IS 'transition of audience_match and count_match';
+COMMENT ON FUNCTION audience_match_final(internal) IS 'result of audience_match';
+COMMENT ON FUNCTION count_match_final(internal) IS 'result of count_match';
+
 CREATE AGGREGATE audience_match(query tagquery, tag text, members audience) (
     SFUNC = audience_match_add, STYPE = internal, SSPACE = 262144,
     FINALFUNC = audience_match_final, FINALFUNC_MODIFY = SHAREABLE);

@@ -107,6 +107,5 @@ SET search_path = public, crm;
 
 -- Every function of the type has a comment.
 SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
-WHERE nspname = 'crm' AND proname ~ 'audience' AND prorettype <> 'internal'::regtype AND obj_description(p.oid, 'pg_proc') IS NULL
-  AND NOT 'internal'::regtype = ANY (proargtypes) ORDER BY 1;
+WHERE nspname = 'crm' AND proname ~ 'audience|split|match' AND obj_description(p.oid, 'pg_proc') IS NULL ORDER BY 1;
 SELECT amname, amvalidate(c.oid) FROM pg_opclass c JOIN pg_am m ON m.oid = opcmethod WHERE opcintype = 'audience'::regtype ORDER BY 1;
