@@ -57,3 +57,14 @@ INSERT INTO access_rule (kind, object_type, object, privilege) VALUES
     ('auditor', 'table', 'tag', 'SELECT'),
     ('auditor', 'table', 'tag_event', 'SELECT')
 ON CONFLICT DO NOTHING;
+
+INSERT INTO access_rule (kind, object_type, object, privilege)
+SELECT 'owner', 'table', o.object, p.privilege
+FROM (VALUES ('tag,tag_namespace,tag_expiry', 'SELECT,INSERT,UPDATE,DELETE'), ('tag_event,tag_audience,tag_audience_change,tag_chunk,tag_count,customer_group', 'SELECT')) v (objects, privileges)
+CROSS JOIN LATERAL unnest(string_to_array(v.objects, ',')) o (object)
+CROSS JOIN LATERAL unnest(string_to_array(v.privileges, ',')) p (privilege);
+
+INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) VALUES
+    ('customer', 'tags', 'empty', 0, true, 'what is known of the customer'),
+    ('tag_expiry', '*', 'delete', 1, true, 'goes with the tags'),
+    ('tag_event', '*', 'delete', 1, true, 'history of the tags, with free text');

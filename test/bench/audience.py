@@ -1,11 +1,10 @@
 """Audiences and tag_audience against their peers of the same run. Prints Markdown.
 
-CRM_BENCH_SCALE=0.1 makes everything a tenth of the size; PGHOST, PGPORT and PGUSER say where.
+CRM_BENCH_SCALE=0.1 makes everything a tenth of the size; PGHOST, PGPORT, PGUSER and PGDATABASE say where.
 """
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -14,14 +13,9 @@ import psycopg2
 scale = float(os.environ.get("CRM_BENCH_SCALE", "1"))
 customers = int(1_000_000 * scale)
 ids = int(10_000_000 * scale)
-name = "crm_bench_audience"
 here = os.path.dirname(os.path.abspath(__file__))
 
-admin = psycopg2.connect(dbname="postgres")
-admin.autocommit = True
-admin.cursor().execute(f"DROP DATABASE IF EXISTS {name}")
-admin.cursor().execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-conn = psycopg2.connect(dbname=name)
+conn = psycopg2.connect()
 conn.autocommit = True
 cur = conn.cursor()
 
@@ -129,5 +123,3 @@ sql("CALL fold_tag_audience()")
 print(f"\nFolding the changes of these five statements took {(time.perf_counter() - start) * 1000:.0f} ms.")
 cur.execute("SELECT pg_size_pretty(pg_total_relation_size('tag_audience'))")
 print(f"tag_audience takes {cur.fetchone()[0]}.")
-conn.close()
-admin.cursor().execute(f"DROP DATABASE {name}")
