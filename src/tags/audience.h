@@ -28,6 +28,11 @@
 #define CONTAINER_WORDS 1024
 #define CONTAINER_MAX_ARRAY 4096
 
+/* Roaring's portable format. */
+#define COOKIE_RUNS 12347
+#define COOKIE_NO_RUNS 12346
+#define OFFSETS_FROM 4 /* bitmaps with runs have offsets from this many containers on */
+
 typedef struct Audience
 {
 	int32 vl_len_; /* varlena header (do not touch directly!) */
@@ -78,8 +83,9 @@ typedef struct AudienceReader
 /* Collects containers in order and makes a value of them. */
 typedef struct AudienceWriter
 {
-	char *body; /* bytes of the containers, of all parts */
-	Size used;
+	char *body; /* room for a head, then the bytes of the containers, of all parts */
+	Size reserved;
+	Size used; /* with what is reserved */
 	Size allocated;
 	struct WrittenContainer *containers;
 	int64 n;
@@ -141,7 +147,10 @@ extern const char *audience_check(const Audience *set, Size size);
 extern int64 audience_count(const Audience *set);
 extern void container_expand(const Container *c, uint64 *words);
 extern int container_values(const Container *c, uint16 *values);
-extern void audience_begin(AudienceWriter *w, Size expected);
+extern int64 audience_containers(const Audience *set);
+
+/* audience_write.c */
+extern void audience_begin(AudienceWriter *w, Size expected, int64 containers);
 extern void audience_put_container(AudienceWriter *w, const Container *c);
 extern void audience_put_values(AudienceWriter *w, int64 base, const uint16 *values, int count);
 extern void audience_put_words(AudienceWriter *w, int64 base, const uint64 *words, int count, bool runs);

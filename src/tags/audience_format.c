@@ -1,24 +1,9 @@
 /*
- * Reading, checking and writing the stored form of crm.audience.
+ * Reading and checking the stored form of crm.audience.
  */
 #include "tags/audience.h"
 
 #include "miscadmin.h"
-#include "utils/memutils.h"
-
-/* Roaring's portable format. */
-#define COOKIE_RUNS 12347
-#define COOKIE_NO_RUNS 12346
-#define OFFSETS_FROM 4 /* bitmaps with runs have offsets from this many containers on */
-
-/* A container in a writer; its bytes follow those of the one before. */
-typedef struct WrittenContainer
-{
-	int64 base;
-	int count;
-	uint32 size;
-	bool run;
-} WrittenContainer;
 
 /*
  * Report bytes that no function of ours wrote
@@ -360,6 +345,26 @@ audience_count(const Audience *set)
 }
 
 /*
+ * Number of containers
+ */
+int64
+audience_containers(const Audience *set)
+{
+	AudienceReader r;
+	int64 containers = 0;
+	const char *wrong;
+
+	audience_open(&r, set);
+	while (r.next_part < set->parts)
+	{
+		if ((wrong = open_part(&r)) != NULL)
+			corrupted(wrong);
+		containers += r.containers;
+	}
+	return containers;
+}
+
+/*
  * Write the ids of a container as a bitset
  */
 void
@@ -428,244 +433,4 @@ container_values(const Container *c, uint16 *values)
 			return n;
 	}
 	return 0;
-}
-
-void
-audience_begin(AudienceWriter *w, Size expected)
-{
-	memset(w, 0, sizeof(*w));
-	w->allocated = Min(Max(expected, 256), MaxAllocSize);
-	w->body = palloc(w->allocated);
-	w->n_allocated = 64;
-	w->containers = palloc(sizeof(WrittenContainer) * w->n_allocated);
-}
-
-/*
- * Report a value that would be too large
- */
-static void pg_attribute_noreturn()
-too_large(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("audience is too large"),
-			 errdetail("An audience holds at most %lld ids and takes at most 1 GB.", (long long) AUDIENCE_MAX_COUNT)));
-	pg_unreachable();
-}
-
-/*
- * Room for one more container and its bytes
- */
-static uint8 *
-put(AudienceWriter *w, int64 base, int count, Size size, bool run)
-{
-	WrittenContainer *c;
-	uint8 *room;
-
-	Assert(w->n == 0 || base > w->containers[w->n - 1].base);
-	if (w->used + size > w->allocated)
-	{
-		w->allocated = Min(w->allocated * 2 + size, MaxAllocSize);
-		if (w->used + size > w->allocated)
-			too_large();
-		w->body = repalloc(w->body, w->allocated);
-	}
-	if (w->n == w->n_allocated)
-	{
-		w->n_allocated *= 2;
-		w->containers = repalloc_huge(w->containers, mul_size(sizeof(WrittenContainer), w->n_allocated));
-	}
-	if (w->n == 0 || base >> 32 != w->containers[w->n - 1].base >> 32)
-		w->parts++;
-	c = &w->containers[w->n++];
-	c->base = base;
-	c->count = count;
-	c->size = (uint32) size;
-	c->run = run;
-	w->count += count;
-	room = (uint8 *) w->body + w->used;
-	w->used += size;
-	return room;
-}
-
-void
-audience_put_container(AudienceWriter *w, const Container *c)
-{
-	Size head = c->kind == CONTAINER_RUN ? 2 : 0;
-	Size size = c->kind == CONTAINER_ARRAY	  ? (Size) c->count * 2
-				: c->kind == CONTAINER_BITSET ? CONTAINER_WORDS * 8
-											  : (Size) c->runs * 4;
-
-	/* The number of runs stands right before them. */
-	memcpy(put(w, c->base, c->count, head + size, head > 0), c->data - head, head + size);
-}
-
-void
-audience_put_values(AudienceWriter *w, int64 base, const uint16 *values, int count)
-{
-	if (count > 0)
-		memcpy(put(w, base, count, (Size) count * 2, false), values, (Size) count * 2);
-}
-
-/*
- * Add a bitset of count ids in the smallest form; the form as runs is tried only when asked for, since it costs a pass
- */
-void
-audience_put_words(AudienceWriter *w, int64 base, const uint64 *words, int count, bool runs)
-{
-	Size plain = count <= CONTAINER_MAX_ARRAY ? (Size) count * 2 : CONTAINER_WORDS * 8;
-	Container c = {.base = base, .kind = CONTAINER_BITSET, .count = count, .data = (const uint8 *) words};
-
-	if (count == 0)
-		return;
-	if (runs)
-	{
-		int n = words_runs(words);
-
-		if (2 + (Size) n * 4 < plain)
-		{
-			uint8 *out = put(w, base, count, 2 + (Size) n * 4, true);
-			uint16 number = (uint16) n;
-			int position = 0;
-
-			memcpy(out, &number, 2);
-			out += 2;
-			while (n-- > 0)
-			{
-				uint16 run[2];
-				int word = position / 64;
-				uint64 rest = words[word] & (~UINT64CONST(0) << (position % 64));
-
-				while (rest == 0)
-					rest = words[++word];
-				position = word * 64 + __builtin_ctzll(rest);
-				run[0] = (uint16) position;
-				rest = ~words[word] & (~UINT64CONST(0) << (position % 64));
-				while (rest == 0 && word + 1 < CONTAINER_WORDS)
-					rest = ~words[++word];
-				position = rest == 0 ? CONTAINER_IDS : word * 64 + __builtin_ctzll(rest);
-				run[1] = (uint16) (position - 1 - run[0]);
-				memcpy(out, run, 4);
-				out += 4;
-			}
-			return;
-		}
-	}
-	if (count > CONTAINER_MAX_ARRAY)
-		memcpy(put(w, base, count, plain, false), words, plain);
-	else
-	{
-		uint16 values[CONTAINER_MAX_ARRAY];
-
-		audience_put_values(w, base, values, container_values(&c, values));
-	}
-}
-
-/*
- * Bytes of a part's head
- */
-static Size
-head_size(int containers, bool runs)
-{
-	Size size = runs ? 4 + (Size) (containers + 7) / 8 : 8;
-
-	return size + (Size) containers * (runs && containers < OFFSETS_FROM ? 4 : 8);
-}
-
-Audience *
-audience_end(AudienceWriter *w)
-{
-	Size size = offsetof(Audience, data) + (Size) w->parts * 8 + w->used;
-	Audience *set;
-	uint8 *directory;
-	uint8 *bodies;
-	uint8 *out;
-	const char *body = w->body;
-
-	if (w->count > AUDIENCE_MAX_COUNT)
-		too_large();
-	/* Heads take up to 8 bytes a container and 8 a part. */
-	if (size + (Size) w->n * 8 + (Size) w->n / 8 + (Size) w->parts * 16 > MaxAllocSize)
-		too_large();
-	set = palloc(size + (Size) w->n * 8 + (Size) w->n / 8 + (Size) w->parts * 16);
-	set->version = AUDIENCE_VERSION;
-	memset(set->reserved, 0, sizeof(set->reserved));
-	set->parts = w->parts;
-	directory = set->data;
-	bodies = set->data + (Size) w->parts * 8;
-	out = bodies;
-	for (int64 i = 0; i < w->n;)
-	{
-		WrittenContainer *c = w->containers + i;
-		uint8 *start PG_USED_FOR_ASSERTS_ONLY = out;
-		bool runs = false;
-		int n = 0;
-		uint32 number;
-		uint32 offset;
-		Size part_size = 0;
-
-		while (i + n < w->n && c[n].base >> 32 == c->base >> 32)
-		{
-			runs |= c[n].run;
-			part_size += c[n++].size;
-		}
-		if (runs)
-		{
-			number = COOKIE_RUNS | (uint32) (n - 1) << 16;
-			memcpy(out, &number, 4);
-			out += 4;
-			memset(out, 0, (n + 7) / 8);
-			for (int k = 0; k < n; k++)
-				out[k / 8] |= (uint8) (c[k].run << (k % 8));
-			out += (n + 7) / 8;
-		}
-		else
-		{
-			number = COOKIE_NO_RUNS;
-			memcpy(out, &number, 4);
-			number = (uint32) n;
-			memcpy(out + 4, &number, 4);
-			out += 8;
-		}
-		for (int k = 0; k < n; k++)
-		{
-			uint16 pair[2] = {(uint16) (c[k].base >> 16 & 0xFFFF), (uint16) (c[k].count - 1)};
-
-			memcpy(out, pair, 4);
-			out += 4;
-		}
-		offset = (uint32) head_size(n, runs);
-		if (!runs || n >= OFFSETS_FROM)
-		{
-			for (int k = 0; k < n; k++)
-			{
-				memcpy(out, &offset, 4);
-				offset += c[k].size;
-				out += 4;
-			}
-		}
-		Assert(out - start == head_size(n, runs));
-		memcpy(out, body, part_size);
-		out += part_size;
-		body += part_size;
-
-		number = (uint32) (c->base >> 32);
-		memcpy(directory, &number, 4);
-		number = (uint32) (out - bodies);
-		memcpy(directory + 4, &number, 4);
-		directory += 8;
-		i += n;
-	}
-	SET_VARSIZE(set, out - (uint8 *) set);
-	pfree(w->body);
-	pfree(w->containers);
-#ifdef USE_ASSERT_CHECKING
-	{
-		const char *wrong = audience_check(set, VARSIZE(set));
-
-		if (wrong != NULL)
-			elog(ERROR, "wrote a wrong audience: %s", wrong);
-	}
-#endif
-	return set;
 }

@@ -11,6 +11,9 @@
 #define TWO_VERSIONS
 #endif
 
+/* Lists of runs longer than this are combined as bitsets. */
+#define CONTAINER_MAX_RUNS 2048
+
 typedef int (*WordsFunction)(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out);
 
 /*
@@ -229,10 +232,10 @@ container_common(const Container *a, const Container *b)
 }
 
 /*
- * Combine two arrays into a list of values: how many
+ * Combine two arrays into a list of values: how many. op is a constant where this is called, so that each gets its own loop
  */
-static int
-arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out)
+static pg_attribute_always_inline int
+arrays_combine_body(AudienceOp op, const Container *a, const Container *b, uint16 *out)
 {
 	bool keep_a = op != AUDIENCE_AND;
 	bool keep_b = op == AUDIENCE_OR || op == AUDIENCE_XOR;
@@ -247,7 +250,7 @@ arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *ou
 		uint16 x = container_value(a, i);
 		uint16 y = container_value(b, j);
 
-		out[n] = Min(x, y);
+		out[n] = keep_b ? Min(x, y) : x;
 		n += (keep_a & (x < y)) | (keep_b & (y < x)) | (keep_both & (x == y));
 		i += x <= y;
 		j += y <= x;
@@ -261,6 +264,75 @@ arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *ou
 	{
 		memcpy(out + n, b->data + 2 * j, (Size) (b->count - j) * 2);
 		n += b->count - j;
+	}
+	return n;
+}
+
+static int
+arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out)
+{
+	switch (op)
+	{
+		case AUDIENCE_OR:
+			return arrays_combine_body(AUDIENCE_OR, a, b, out);
+		case AUDIENCE_AND:
+			return arrays_combine_body(AUDIENCE_AND, a, b, out);
+		case AUDIENCE_MINUS:
+			return arrays_combine_body(AUDIENCE_MINUS, a, b, out);
+		case AUDIENCE_XOR:
+			return arrays_combine_body(AUDIENCE_XOR, a, b, out);
+	}
+	return 0;
+}
+
+/*
+ * Combine two lists of runs: how many runs, and of how many ids. Goes from edge to edge of either list
+ */
+static int
+runs_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out, int *count)
+{
+	int i = 0;
+	int j = 0;
+	int n = 0;
+	int position = 0;
+	bool before = false;
+	int start = 0;
+
+	*count = 0;
+	while (position < CONTAINER_IDS)
+	{
+		int a_first = i < a->runs ? run_first(a, i) : CONTAINER_IDS;
+		int b_first = j < b->runs ? run_first(b, j) : CONTAINER_IDS;
+		bool in_a = a_first <= position;
+		bool in_b = b_first <= position;
+		int a_edge = in_a ? run_last(a, i) + 1 : a_first;
+		int b_edge = in_b ? run_last(b, j) + 1 : b_first;
+		bool now = op == AUDIENCE_OR	  ? in_a || in_b
+				   : op == AUDIENCE_AND	  ? in_a && in_b
+				   : op == AUDIENCE_MINUS ? in_a && !in_b
+										  : in_a != in_b;
+		int edge = Min(a_edge, b_edge);
+
+		if (edge <= position)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("stored audience is damaged")));
+		if (now && !before)
+			start = position;
+		if (before && !now)
+		{
+			out[2 * n] = (uint16) start;
+			out[2 * n++ + 1] = (uint16) (position - 1 - start);
+			*count += position - start;
+		}
+		before = now;
+		i += in_a && a_edge == edge;
+		j += in_b && b_edge == edge;
+		position = edge;
+	}
+	if (before)
+	{
+		out[2 * n] = (uint16) start;
+		out[2 * n++ + 1] = (uint16) (CONTAINER_IDS - 1 - start);
+		*count += CONTAINER_IDS - start;
 	}
 	return n;
 }
@@ -285,6 +357,25 @@ container_combine(AudienceWriter *w, AudienceOp op, const Container *a, const Co
 		if (n <= CONTAINER_MAX_ARRAY)
 		{
 			audience_put_values(w, a->base, values, n);
+			return;
+		}
+	}
+	if (a->kind == CONTAINER_RUN && b->kind == CONTAINER_RUN && a->runs + b->runs <= CONTAINER_MAX_RUNS)
+	{
+		/* One more than both have: room for the number of runs, which stands before them. */
+		uint16 pairs[2 * CONTAINER_MAX_RUNS + 3];
+		int count;
+		int n = runs_combine(op, a, b, pairs + 1, &count);
+
+		if (count == 0)
+			return;
+		if (2 + (Size) n * 4 < (count <= CONTAINER_MAX_ARRAY ? (Size) count * 2 : CONTAINER_WORDS * 8))
+		{
+			Container c = {.base = a->base, .kind = CONTAINER_RUN, .count = count, .runs = n};
+
+			pairs[0] = (uint16) n;
+			c.data = (const uint8 *) (pairs + 1);
+			audience_put_container(w, &c);
 			return;
 		}
 	}

@@ -41,7 +41,7 @@ nobody(void)
 {
 	AudienceWriter w;
 
-	audience_begin(&w, 0);
+	audience_begin(&w, 0, 0);
 	return audience_end(&w);
 }
 

@@ -19,10 +19,20 @@ audience_combine(AudienceOp op, const Audience *a, const Audience *b)
 
 	audience_open(&ra, a);
 	audience_open(&rb, b);
-	audience_begin(&w,
-				   op == AUDIENCE_AND	  ? Min(VARSIZE(a), VARSIZE(b))
-				   : op == AUDIENCE_MINUS ? VARSIZE(a)
-										  : (Size) VARSIZE(a) + VARSIZE(b));
+	switch (op)
+	{
+		case AUDIENCE_AND:
+			audience_begin(&w, Min(VARSIZE(a), VARSIZE(b)), Min(audience_containers(a), audience_containers(b)));
+			break;
+		case AUDIENCE_MINUS:
+			audience_begin(&w, VARSIZE(a), audience_containers(a));
+			break;
+		case AUDIENCE_OR:
+		case AUDIENCE_XOR:
+			/* Most pairs cover the same range. */
+			audience_begin(&w, (Size) VARSIZE(a) + VARSIZE(b), Max(audience_containers(a), audience_containers(b)));
+			break;
+	}
 	more_a = audience_next(&ra);
 	more_b = audience_next(&rb);
 	while (more_a || more_b)

@@ -361,7 +361,7 @@ audience_split(PG_FUNCTION_ARGS)
 		PG_RETURN_AUDIENCE(set);
 	values = palloc(sizeof(uint16) * CONTAINER_IDS);
 	audience_open(&r, set);
-	audience_begin(&w, VARSIZE(set) / 2);
+	audience_begin(&w, VARSIZE(set) / 2, audience_containers(set));
 	while (audience_next(&r))
 	{
 		int n = container_values(&r.c, values);

@@ -426,7 +426,7 @@ write_toggles(ChangeState *state)
 			int64 chunk = r.c.base >> TAG_AUDIENCE_CHUNK_BITS;
 			AudienceWriter w;
 
-			audience_begin(&w, 0);
+			audience_begin(&w, 0, 1 << (TAG_AUDIENCE_CHUNK_BITS - 16));
 			do
 				audience_put_container(&w, &r.c);
 			while ((more = audience_next(&r)) && r.c.base >> TAG_AUDIENCE_CHUNK_BITS == chunk);
