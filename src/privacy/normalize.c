@@ -110,12 +110,12 @@ normalize_phone(PG_FUNCTION_ARGS)
 		if (region < 0)
 			PG_RETURN_NULL();
 		/* In the mainland a number without area code is of no use elsewhere. */
-		if (strcmp(regions[region].region, "CN") == 0 && !valid_cn_mobile(national, count) && national[0] != '0' &&
-			!(count == 10 && (memcmp(national, "400", 3) == 0 || memcmp(national, "800", 3) == 0)))
+		if (strcmp(regions[region].region, "CN") == 0 && !valid_cn_mobile(national, count) &&
+			!(national[0] == '0' && count >= 10) && !(count == 10 && (memcmp(national, "400", 3) == 0 || memcmp(national, "800", 3) == 0)))
 			PG_RETURN_NULL();
 		if (regions[region].trunk[0] && national[0] == regions[region].trunk[0] && count > regions[region].least)
 			national++, count--;
-		if (count < regions[region].least || count > regions[region].most)
+		if (count < regions[region].least || count > regions[region].most || national[0] == '0')
 			PG_RETURN_NULL();
 		PG_RETURN_TEXT_P(cstring_to_text(psprintf("+%s%.*s", regions[region].code, count, national)));
 	}
