@@ -138,7 +138,7 @@ read_holds(Ledger *ledger, LedgerAccount *account)
 	if (state->held == 0)
 		return;
 	if (ledger->holds == NULL)
-		ledger->holds = prepare(psprintf("SELECT seq, source, reference, points, due_at, lots FROM %s "
+		ledger->holds = prepare(psprintf("SELECT seq, source, reference, points, due_at, lots, captured FROM %s "
 										 "WHERE customer_id OPERATOR(pg_catalog.=) $1 AND program OPERATOR(pg_catalog.=) $2 "
 										 "AND state OPERATOR(pg_catalog.=) 'open' ORDER BY seq",
 										 store_qualified_name(ledger->hold)),
@@ -163,6 +163,9 @@ read_holds(Ledger *ledger, LedgerAccount *account)
 		due_at = SPI_getbinval(tuple, desc, 5, &isnull);
 		hold->due_at = isnull ? DT_NOEND : DatumGetTimestampTz(due_at);
 		points_lots_read(SPI_getbinval(tuple, desc, 6, &isnull), &hold->lots);
+		/* Captured in part, the rest not yet released: so it is between two entries of a restore. */
+		hold->captured = DatumGetInt64(SPI_getbinval(tuple, desc, 7, &isnull));
+		hold->points -= points_lots_take(&hold->lots, hold->captured, NULL);
 	}
 }
 
@@ -287,7 +290,7 @@ write_values(const LedgerAccount *account, Datum *values, bool *nulls)
  * Write the holds that new entries made or resolved
  */
 static void
-write_holds(Ledger *ledger, const LedgerAccount *account)
+write_holds(Ledger *ledger, LedgerAccount *account)
 {
 	ListCell *cell;
 
@@ -318,9 +321,23 @@ write_holds(Ledger *ledger, const LedgerAccount *account)
 			values[7] = points_lots_datum(&entry->lots);
 			run(ledger, ledger->hold_insert, values, nulls, SPI_OK_INSERT);
 		}
-		else if (entry->kind == POINTS_CAPTURE ||
-				 (entry->kind == POINTS_RELEASE && !(entry->reference == NULL && strcmp(entry->source, "capture") == 0)))
+		else if (entry->kind == POINTS_RELEASE && entry->reference == NULL && strcmp(entry->source, "capture") == 0)
 		{
+			if (ledger->hold_close == NULL)
+				ledger->hold_close = prepare(
+					psprintf("UPDATE %s SET state = 'captured' WHERE customer_id OPERATOR(pg_catalog.=) $1 "
+							 "AND program OPERATOR(pg_catalog.=) $2 AND seq OPERATOR(pg_catalog.=) $3 "
+							 "AND state OPERATOR(pg_catalog.=) 'open'",
+							 store_qualified_name(ledger->hold)),
+					3,
+					(Oid[]){INT8OID, TEXTOID, INT8OID});
+			values[2] = Int64GetDatum(entry->reverses);
+			run(ledger, ledger->hold_close, values, NULL, SPI_OK_UPDATE);
+		}
+		else if (entry->kind == POINTS_CAPTURE || entry->kind == POINTS_RELEASE)
+		{
+			bool open = points_find_hold(&account->state, entry->reverses) != NULL;
+
 			if (ledger->hold_resolve == NULL)
 				ledger->hold_resolve = prepare(
 					psprintf("UPDATE %s SET state = $4, captured = $5, resolved_seq = $6 "
@@ -330,9 +347,10 @@ write_holds(Ledger *ledger, const LedgerAccount *account)
 					6,
 					(Oid[]){INT8OID, TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID});
 			values[2] = Int64GetDatum(entry->reverses);
-			values[3] = CStringGetTextDatum(entry->kind == POINTS_CAPTURE		   ? "captured"
-											: entry->reference == NULL ? "overdue"
-																		   : "released");
+			values[3] = CStringGetTextDatum(open							 ? "open"
+											: entry->kind == POINTS_CAPTURE	 ? "captured"
+											: entry->reference == NULL		 ? "overdue"
+																			 : "released");
 			values[4] = Int64GetDatum(entry->kind == POINTS_CAPTURE ? entry->points : 0);
 			values[5] = Int64GetDatum(entry->seq);
 			run(ledger, ledger->hold_resolve, values, NULL, SPI_OK_UPDATE);

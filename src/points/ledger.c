@@ -128,6 +128,7 @@ ledger_open(Relation entries)
 		free_plan(&ledger->holds);
 		free_plan(&ledger->hold_insert);
 		free_plan(&ledger->hold_resolve);
+		free_plan(&ledger->hold_close);
 		free_plan(&ledger->insert);
 		ledger->owner = entries->rd_rel->relowner;
 		ledger->account = store_referenced_table(entries, "points_account");

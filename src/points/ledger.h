@@ -78,6 +78,7 @@ typedef struct Ledger
 	SPIPlanPtr holds;
 	SPIPlanPtr hold_insert;
 	SPIPlanPtr hold_resolve;
+	SPIPlanPtr hold_close;
 	SPIPlanPtr insert;
 	MemoryContext program_context;
 	List *programs;
