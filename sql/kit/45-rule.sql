@@ -66,6 +66,20 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION rule_sql(rule, regclass, text, timestamptz, text) IS
 'a rule as SQL for a table or view that stands in a query under an alias: columns quoted, operators and types qualified, now() and CURRENT_DATE replaced by as_of in the time zone, so that the result depends on no setting of the session. Division by zero gives null. anniversary(birth_date) reads contact in the schema of the relation';
 
+CREATE FUNCTION rule_sql_each(rule rule, relation regclass, alias text, moment text, time_zone text DEFAULT 'Asia/Shanghai')
+RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION rule_sql_each(rule, regclass, text, text, text) IS
+'like rule_sql, but each row has a moment of its own: now() becomes the column of the alias that moment names';
+
+CREATE FUNCTION rule_branches(rule rule) RETURNS text[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION rule_branches(rule) IS 'the conditions that a rule joins by OR, each a rule by itself; of another rule, the rule alone';
+
+CREATE FUNCTION rule_threshold(rule rule, OUT column_name text, OUT threshold numeric) RETURNS record
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION rule_threshold(rule) IS 'column and limit of a rule such as spend_12m >= 500; null for any other';
+
 CREATE FUNCTION rule_test(rule rule, columns record, as_of timestamptz DEFAULT now(), time_zone text DEFAULT 'Asia/Shanghai')
 RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

@@ -4,11 +4,13 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -177,21 +179,92 @@ rule_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * SQL of a rule for a table or view under an alias, as of a moment
+ * SQL of a rule for a table or view
+ */
+static text *
+relation_sql(Rule *rule, Oid relation, const char *alias, TimestampTz at, const char *moment, const char *zone)
+{
+	if (get_rel_name(relation) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
+	return cstring_to_text(
+		rule_to_sql(bind_to_relation(rule_text(rule), relation), relation, alias, at, moment, zone));
+}
+
+/*
+ * SQL of a rule as of one moment
  */
 PG_FUNCTION_INFO_V1(rule_sql);
 Datum
 rule_sql(PG_FUNCTION_ARGS)
 {
-	Oid relation = PG_GETARG_OID(1);
-	char *alias = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(3);
-	char *zone = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	PG_RETURN_TEXT_P(relation_sql(PG_GETARG_RULE_P(0),
+								  PG_GETARG_OID(1),
+								  text_to_cstring(PG_GETARG_TEXT_PP(2)),
+								  PG_GETARG_TIMESTAMPTZ(3),
+								  NULL,
+								  text_to_cstring(PG_GETARG_TEXT_PP(4))));
+}
 
-	if (get_rel_name(relation) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
-	PG_RETURN_TEXT_P(cstring_to_text(
-		rule_to_sql(bind_to_relation(rule_text(PG_GETARG_RULE_P(0)), relation), relation, alias, at, zone)));
+/*
+ * SQL of a rule as of a moment that each row brings along
+ */
+PG_FUNCTION_INFO_V1(rule_sql_each);
+Datum
+rule_sql_each(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(relation_sql(PG_GETARG_RULE_P(0),
+								  PG_GETARG_OID(1),
+								  text_to_cstring(PG_GETARG_TEXT_PP(2)),
+								  0,
+								  text_to_cstring(PG_GETARG_TEXT_PP(3)),
+								  text_to_cstring(PG_GETARG_TEXT_PP(4))));
+}
+
+/*
+ * The conditions of which one suffices: what a rule joins by OR
+ */
+PG_FUNCTION_INFO_V1(rule_branches);
+Datum
+rule_branches(PG_FUNCTION_ARGS)
+{
+	RuleNode *node = rule_parse(rule_text(PG_GETARG_RULE_P(0)));
+	List *branches = node->kind == RULE_OR ? node->args : list_make1(node);
+	Datum *values = palloc(sizeof(Datum) * list_length(branches));
+
+	for (int i = 0; i < list_length(branches); i++)
+		values[i] = CStringGetTextDatum(rule_deparse(list_nth(branches, i)));
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, list_length(branches), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * The column and the limit of a condition such as spend_12m >= 500, else NULL
+ */
+PG_FUNCTION_INFO_V1(rule_threshold);
+Datum
+rule_threshold(PG_FUNCTION_ARGS)
+{
+	RuleNode *node = rule_parse(rule_text(PG_GETARG_RULE_P(0)));
+	RuleNode *column = NULL;
+	RuleNode *limit = NULL;
+	TupleDesc desc;
+	Datum values[2];
+	bool isnull[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (node->kind == RULE_OP && list_length(node->args) == 2 && (node->name[0] == '>' || node->name[0] == '<') &&
+		strspn(node->name, "<>=") == strlen(node->name) && strcmp(node->name, "<>") != 0)
+	{
+		column = node->name[0] == '>' ? linitial(node->args) : lsecond(node->args);
+		limit = node->name[0] == '>' ? lsecond(node->args) : linitial(node->args);
+	}
+	if (column == NULL || column->kind != RULE_COLUMN || limit->kind != RULE_CONST ||
+		(limit->type != RULE_INT && limit->type != RULE_NUMERIC))
+		PG_RETURN_NULL();
+	values[0] = CStringGetTextDatum(column->name);
+	values[1] = DirectFunctionCall3(
+		numeric_in, CStringGetDatum(limit->name), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, isnull)));
 }
 
 /*

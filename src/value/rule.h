@@ -121,9 +121,10 @@ rule_bind(RuleNode *node, const RuleScope *scope);
 extern List *
 rule_column_names(RuleNode *node);
 
-/* SQL of a bound tree. Everything is qualified; columns are those of alias; now() is at. */
+/* SQL of a bound tree. Everything is qualified; columns are those of alias; now() is at or, when
+ * given, the column moment. */
 extern char *
-rule_to_sql(RuleNode *node, Oid relation, const char *alias, TimestampTz at, const char *zone);
+rule_to_sql(RuleNode *node, Oid relation, const char *alias, TimestampTz at, const char *moment, const char *zone);
 
 /* Names of types as rules and SQL say them; RULE_UNKNOWN when a name is not on the list. */
 extern const char *

@@ -15,6 +15,7 @@ typedef struct Target
 	Oid relation;
 	const char *alias;
 	TimestampTz at;
+	const char *moment; /* SQL of the moment, when each row has its own */
 	const char *zone; /* as a literal */
 	const char *zone_name;
 } Target;
@@ -76,6 +77,18 @@ moment_text(TimestampTz at)
 	return pstrdup(buffer);
 }
 
+/*
+ * now()
+ */
+static void
+put_now(Target *target)
+{
+	if (target->moment)
+		appendStringInfo(target->out, "%s.%s", quote_identifier(target->alias), quote_identifier(target->moment));
+	else
+		put_literal(target, moment_text(target->at), "pg_catalog.timestamptz");
+}
+
 static char *
 day_text(DateADT day)
 {
@@ -85,6 +98,22 @@ day_text(DateADT day)
 	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	EncodeDateOnly(&tm, USE_ISO_DATES, buffer);
 	return pstrdup(buffer);
+}
+
+/*
+ * CURRENT_DATE
+ */
+static void
+put_today(Target *target)
+{
+	if (target->moment)
+	{
+		appendStringInfoChar(target->out, '(');
+		put_now(target);
+		appendStringInfo(target->out, " AT TIME ZONE %s)::pg_catalog.date", target->zone);
+	}
+	else
+		put_literal(target, day_text(rule_date(target->at, pg_tzset(target->zone_name))), "pg_catalog.date");
 }
 
 /*
@@ -285,10 +314,10 @@ put(Target *target, RuleNode *node)
 			put_column(target, node);
 			break;
 		case RULE_NOW:
-			put_literal(target, moment_text(target->at), "pg_catalog.timestamptz");
+			put_now(target);
 			break;
 		case RULE_TODAY:
-			put_literal(target, day_text(rule_date(target->at, pg_tzset(target->zone_name))), "pg_catalog.date");
+			put_today(target);
 			break;
 		case RULE_AND:
 		case RULE_OR:
@@ -358,10 +387,11 @@ put(Target *target, RuleNode *node)
 }
 
 char *
-rule_to_sql(RuleNode *node, Oid relation, const char *alias, TimestampTz at, const char *zone)
+rule_to_sql(RuleNode *node, Oid relation, const char *alias, TimestampTz at, const char *moment, const char *zone)
 {
 	StringInfoData out;
-	Target target = {.out = &out, .relation = relation, .alias = alias, .at = at, .zone_name = zone};
+	Target target = {
+		.out = &out, .relation = relation, .alias = alias, .at = at, .moment = moment, .zone_name = zone};
 
 	if (pg_tzset(zone) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown time zone \"%s\"", zone)));
