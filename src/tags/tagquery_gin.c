@@ -4,22 +4,21 @@
  * A query is filed under keys one of which every matching set has: of a conjunction the member that seems rarest, of a
  * disjunction all members. A key is "=" and a tag, or "*" and the namespace, with its colon, of a prefix in a namespace.
  * All others are filed under "!": what even the empty set may match, and prefixes that may span namespaces. Behind a
- * zero byte follows the query itself, so that the index evaluates it and the table's rows of queries that do not match
- * are never read; a long query is left out, and the executor evaluates it.
+ * zero byte follows the query itself, so that the index evaluates it and the answer is exact: no row of a query that
+ * does not match is read. A query too long for that is filed under "?" alone, and the executor evaluates it.
  */
 #include "tags/tagquery.h"
 
 #include "access/gin.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 
 /* How many sets are thought to have a key, against one that has a given tag. */
 #define COST_TAG 1
 #define COST_NAMESPACE 20
 #define COST_EVERY_SET 1000000
 
-/* Keys longer than this do without the query itself; an index row has about 2,700 bytes at most. */
-#define KEY_MAX_BYTES 1000
+/* The longest query that is put into a key; an index row has about 2,700 bytes at most. */
+#define KEY_MAX_QUERY 2300
 
 /* Keys one of which every set that matches has. */
 typedef struct Cover
@@ -48,11 +47,7 @@ static Datum
 marked_key(char mark, const char *data, int length, const struct varlena *query)
 {
 	int extra = query == NULL ? 0 : VARSIZE_ANY_EXHDR(query);
-	bytea *key;
-
-	if (extra > KEY_MAX_BYTES - length)
-		extra = 0;
-	key = palloc(VARHDRSZ + 2 + length + extra);
+	bytea *key = palloc(VARHDRSZ + 2 + length + extra);
 	SET_VARSIZE(key, VARHDRSZ + 2 + length + extra);
 	VARDATA(key)[0] = mark;
 	memcpy(VARDATA(key) + 1, data, length);
@@ -134,7 +129,9 @@ gin_extract_tagquery(PG_FUNCTION_ARGS)
 	Datum *keys = palloc(sizeof(Datum) * (cover.count + 1));
 
 	*key_count = 0;
-	if (cover.cost >= COST_EVERY_SET)
+	if (VARSIZE_ANY_EXHDR(query) > KEY_MAX_QUERY)
+		keys[(*key_count)++] = marked_key('?', "", 0, NULL);
+	else if (cover.cost >= COST_EVERY_SET)
 		keys[(*key_count)++] = marked_key('!', "", 0, query);
 	else
 	{
@@ -163,11 +160,13 @@ gin_extract_tagquery_query(PG_FUNCTION_ARGS)
 	Pointer **extra = (Pointer **) PG_GETARG_POINTER(4);
 	struct varlena *set = PG_GETARG_TAGSET_PP(0);
 	Tag *tags = tagset_tags(set, &count);
-	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 2 + 1));
+	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 2 + 2));
 	TagsetView *view = palloc(sizeof(TagsetView));
 	Tag space = {NULL, 0};
 
+	/* The long ones come first, where the consistent functions expect them. */
 	*key_count = 0;
+	keys[(*key_count)++] = marked_key('?', "", 0, NULL);
 	keys[(*key_count)++] = marked_key('!', "", 0, NULL);
 	for (int i = 0; i < count; i++)
 	{
@@ -182,7 +181,9 @@ gin_extract_tagquery_query(PG_FUNCTION_ARGS)
 			keys[(*key_count)++] = marked_key('*', space.data, space.length, NULL);
 		}
 	}
-	tagset_view(view, set);
+	view->set = set;
+	view->tags = tags;
+	view->count = count;
 	*partial = palloc(sizeof(bool) * *key_count);
 	*extra = palloc(sizeof(Pointer) * *key_count);
 	for (int i = 0; i < *key_count; i++)
@@ -214,23 +215,33 @@ gin_tagquery_prefix(PG_FUNCTION_ARGS)
 }
 
 /*
- * May a saved query match? Each with one of the keys may; that of a long query was not evaluated yet
+ * Does a saved query match? It does with any key but that of the long queries, which were not evaluated yet
  */
+static GinTernaryValue
+query_value(const GinTernaryValue *check, int key_count)
+{
+	GinTernaryValue result = check[0] == GIN_FALSE ? GIN_FALSE : GIN_MAYBE;
+
+	for (int i = 1; i < key_count; i++)
+	{
+		if (check[i] == GIN_TRUE)
+			return GIN_TRUE;
+		if (check[i] == GIN_MAYBE)
+			result = GIN_MAYBE;
+	}
+	return result;
+}
+
 PG_FUNCTION_INFO_V1(gin_tagquery_consistent);
 Datum
 gin_tagquery_consistent(PG_FUNCTION_ARGS)
 {
-	bool *check = (bool *) PG_GETARG_POINTER(0);
-	int key_count = PG_GETARG_INT32(3);
 	bool *recheck = (bool *) PG_GETARG_POINTER(5);
+	/* false and true are GIN_FALSE and GIN_TRUE. */
+	GinTernaryValue result = query_value((GinTernaryValue *) PG_GETARG_POINTER(0), PG_GETARG_INT32(3));
 
-	*recheck = true;
-	for (int i = 0; i < key_count; i++)
-	{
-		if (check[i])
-			PG_RETURN_BOOL(true);
-	}
-	PG_RETURN_BOOL(false);
+	*recheck = result == GIN_MAYBE;
+	PG_RETURN_BOOL(result != GIN_FALSE);
 }
 
 /*
@@ -240,13 +251,5 @@ PG_FUNCTION_INFO_V1(gin_tagquery_triconsistent);
 Datum
 gin_tagquery_triconsistent(PG_FUNCTION_ARGS)
 {
-	GinTernaryValue *check = (GinTernaryValue *) PG_GETARG_POINTER(0);
-	int key_count = PG_GETARG_INT32(3);
-
-	for (int i = 0; i < key_count; i++)
-	{
-		if (check[i] != GIN_FALSE)
-			PG_RETURN_GIN_TERNARY_VALUE(GIN_MAYBE);
-	}
-	PG_RETURN_GIN_TERNARY_VALUE(GIN_FALSE);
+	PG_RETURN_GIN_TERNARY_VALUE(query_value((GinTernaryValue *) PG_GETARG_POINTER(0), PG_GETARG_INT32(3)));
 }
