@@ -107,7 +107,21 @@ CREATE INDEX t_stat_tags ON t_stat USING gin (tags);
 SET enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM t_stat WHERE has_tag(tags, 'VIP');
 EXPLAIN (COSTS OFF) SELECT count(*) FROM t_stat WHERE has_tag(tag => 'VIP', tags => tags) AND NOT has_tag(tags, 'tag:001');
+-- Through a security barrier and row-level security too, since the operators are LEAKPROOF
+CREATE VIEW t_barrier WITH (security_barrier) AS SELECT * FROM t_stat WHERE id % 2 = 0;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM t_barrier WHERE tags @@ 'vip & !jd' AND has_tag(tags, 'x');
+DROP VIEW t_barrier;
 RESET enable_seqscan;
+
+-- About how many customers of a store match
+SELECT create_store('t_tag_stats');
+INSERT INTO t_tag_stats.customer (tags) SELECT tagset(ARRAY['all', CASE WHEN i % 4 = 0 THEN 'channel:jd' ELSE 'channel:tmall' END]) FROM generate_series(1, 1000) i;
+ANALYZE t_tag_stats.customer;
+SELECT estimate('t_tag_stats', 'all'), estimate('t_tag_stats', 'channel:jd & all'), estimate('t_tag_stats', 'channel:*'), estimate('t_tag_stats', 'none');
+SELECT estimate('t_no_such_store', 'all');
+SET client_min_messages = warning;
+SELECT drop_store('t_tag_stats', 't_tag_stats');
+RESET client_min_messages;
 
 -- More different tags than are kept, pruned while counting
 ALTER TABLE t_stat ALTER tags SET STATISTICS 5;
