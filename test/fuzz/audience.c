@@ -1,0 +1,336 @@
+/*
+ * libFuzzer harness for what reads audiences: audience_in and audience_recv, chosen by FUZZ_TARGET. The sources are those of
+ * the extension; of the server there are stand-ins here for memory, errors and messages. What is accepted must survive its
+ * text, and the algebra on the stored bytes must agree with that of CRoaring and with its own counts.
+ */
+#include "tags/audience.h"
+
+#include <setjmp.h>
+
+#include "lib/stringinfo.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/elog.h"
+#include "utils/memutils.h"
+
+#define FUNCTION(name) extern Datum name(PG_FUNCTION_ARGS)
+FUNCTION(audience_in);
+FUNCTION(audience_out);
+FUNCTION(audience_recv);
+FUNCTION(audience_eq);
+FUNCTION(audience_hash);
+FUNCTION(audience_contains);
+FUNCTION(audience_overlaps);
+FUNCTION(audience_min);
+FUNCTION(audience_max);
+FUNCTION(audience_rank);
+FUNCTION(audience_select);
+FUNCTION(audience_has);
+FUNCTION(audience_split);
+
+/* Errors end the call that raised them. */
+static sigjmp_buf on_error;
+static MemoryContextCallback *callbacks;
+volatile sig_atomic_t InterruptPending = false;
+MemoryContext CurrentMemoryContext = NULL;
+
+bool
+errstart(int level, const char *domain)
+{
+	return level >= ERROR;
+}
+
+bool
+errstart_cold(int level, const char *domain)
+{
+	return level >= ERROR;
+}
+
+void
+errfinish(const char *file, int line, const char *function)
+{
+	siglongjmp(on_error, 1);
+}
+
+int
+errcode(int code)
+{
+	/* Stored bytes were checked, so nothing may find them damaged; and CRoaring must write well. */
+	if (code == ERRCODE_DATA_CORRUPTED)
+		abort();
+	return 0;
+}
+
+#define MESSAGE_FUNCTION(name, is_bug)                                                                                 \
+	int name(const char *format, ...)                                                                                  \
+	{                                                                                                                  \
+		char message[2048];                                                                                            \
+		va_list args;                                                                                                  \
+		if (is_bug)                                                                                                    \
+			abort();                                                                                                   \
+		va_start(args, format);                                                                                        \
+		vsnprintf(message, sizeof(message), format, args);                                                             \
+		va_end(args);                                                                                                  \
+		return 0;                                                                                                      \
+	}
+MESSAGE_FUNCTION(errmsg, false)
+MESSAGE_FUNCTION(errmsg_internal, true)
+MESSAGE_FUNCTION(errdetail, false)
+MESSAGE_FUNCTION(errdetail_internal, false)
+MESSAGE_FUNCTION(errhint, false)
+
+/* Memory is freed after every input. */
+typedef struct Piece
+{
+	struct Piece *previous;
+	struct Piece *next;
+	Size size;
+	Size padding;
+} Piece;
+static Piece pieces = {&pieces, &pieces, 0, 0};
+
+void *
+palloc(Size size)
+{
+	Piece *piece;
+
+	if (size > 256 * 1024 * 1024)
+		siglongjmp(on_error, 1);
+	piece = malloc(sizeof(Piece) + size);
+	piece->size = size;
+	piece->next = pieces.next;
+	piece->previous = &pieces;
+	pieces.next->previous = piece;
+	pieces.next = piece;
+	return piece + 1;
+}
+
+void *
+palloc0(Size size)
+{
+	return memset(palloc(size), 0, size);
+}
+
+void
+pfree(void *pointer)
+{
+	Piece *piece = (Piece *) pointer - 1;
+
+	piece->previous->next = piece->next;
+	piece->next->previous = piece->previous;
+	free(piece);
+}
+
+void *
+repalloc(void *pointer, Size size)
+{
+	void *result = palloc(size);
+
+	memcpy(result, pointer, Min(size, ((Piece *) pointer - 1)->size));
+	pfree(pointer);
+	return result;
+}
+
+void *
+repalloc_huge(void *pointer, Size size)
+{
+	return repalloc(pointer, size);
+}
+
+void *
+MemoryContextAlloc(MemoryContext context, Size size)
+{
+	return palloc(size);
+}
+
+void *
+MemoryContextAllocZero(MemoryContext context, Size size)
+{
+	return palloc0(size);
+}
+
+void
+MemoryContextRegisterResetCallback(MemoryContext context, MemoryContextCallback *callback)
+{
+	callback->next = callbacks;
+	callbacks = callback;
+}
+
+Size
+mul_size(Size a, Size b)
+{
+	return a * b;
+}
+
+struct varlena *
+pg_detoast_datum(struct varlena *datum)
+{
+	return datum;
+}
+
+int
+pg_mbcliplen(const char *text, int length, int limit)
+{
+	return Min(length, limit);
+}
+
+bool
+scanner_isspace(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+
+int
+pg_lltoa(int64 value, char *out)
+{
+	return sprintf(out, "%lld", (long long) value);
+}
+
+const char *
+pq_getmsgbytes(StringInfo message, int length)
+{
+	const char *result = message->data + message->cursor;
+
+	message->cursor += length;
+	return result;
+}
+
+static Datum
+call(PGFunction function, Datum a, Datum b, Datum c)
+{
+	LOCAL_FCINFO(info, 3);
+
+	InitFunctionCallInfoData(*info, NULL, 3, InvalidOid, NULL, NULL);
+	info->args[0].value = a;
+	info->args[1].value = b;
+	info->args[2].value = c;
+	info->args[0].isnull = info->args[1].isnull = info->args[2].isnull = false;
+	return function(info);
+}
+
+#define CALL1(f, a) call(f, PointerGetDatum(a), 0, 0)
+#define CALL2(f, a, b) call(f, PointerGetDatum(a), PointerGetDatum(b), 0)
+
+static void
+need(bool good)
+{
+	if (!good)
+		abort();
+}
+
+/*
+ * The stored algebra against CRoaring and its own counts
+ */
+static void
+check_pair(const Audience *a, const Audience *b)
+{
+	int64 common = audience_common(a, b);
+	int64 counts[] = {audience_count(a) + audience_count(b) - common, common, audience_count(a) - common,
+					  audience_count(a) + audience_count(b) - 2 * common};
+
+	for (int op = AUDIENCE_OR; op <= AUDIENCE_XOR; op++)
+	{
+		Audience *made = audience_combine((AudienceOp) op, a, b);
+
+		need(audience_check(made, VARSIZE(made)) == NULL && audience_count(made) == counts[op]);
+		if (a->parts <= 8 && b->parts <= 8)
+		{
+			AudienceSet *set = audience_set_create(NULL);
+			Audience *peer;
+
+			audience_set_combine(set, AUDIENCE_OR, a);
+			audience_set_combine(set, (AudienceOp) op, b);
+			peer = audience_set_value(set);
+			need(DatumGetBool(CALL2(audience_eq, made, peer)));
+			need(CALL1(audience_hash, made) == CALL1(audience_hash, peer));
+		}
+	}
+	need(DatumGetBool(CALL2(audience_overlaps, a, b)) == (common > 0));
+	need(DatumGetBool(CALL2(audience_contains, a, b)) == (common == audience_count(b)));
+}
+
+/*
+ * One audience that was accepted
+ */
+static void
+check_audience(Audience *a)
+{
+	Audience *half = (Audience *) DatumGetPointer(call(audience_split, PointerGetDatum(a), Float8GetDatum(0.5), 7));
+	int64 count = audience_count(a);
+
+	need(audience_check(a, VARSIZE(a)) == NULL);
+	if (count > 0)
+	{
+		int64 middle = DatumGetInt64(call(audience_select, PointerGetDatum(a), count / 2 + 1, 0));
+
+		need(DatumGetInt64(call(audience_rank, PointerGetDatum(a), middle, 0)) == count / 2 + 1);
+		need(DatumGetBool(call(audience_has, PointerGetDatum(a), middle, 0)));
+		need(DatumGetInt64(CALL1(audience_min, a)) <= middle && middle <= DatumGetInt64(CALL1(audience_max, a)));
+	}
+	check_pair(a, half);
+	check_pair(half, a);
+	if (a->parts <= 8 && count < 100000)
+	{
+		char *text = DatumGetCString(CALL1(audience_out, a));
+
+		need(DatumGetBool(CALL2(audience_eq, a, DatumGetPointer(CALL1(audience_in, text)))));
+	}
+}
+
+/*
+ * One input
+ */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	volatile bool read = false;
+
+	callbacks = NULL;
+	if (sigsetjmp(on_error, 0) == 0)
+	{
+		char *text = palloc(size + 1);
+		Audience *value;
+
+		memcpy(text, data, size);
+		text[size] = '\0';
+		if (strcmp(FUZZ_TARGET, "audience_in") == 0)
+		{
+			int ranges = 0;
+
+			/* More parts than the stand-ins have a hash table for, and ranges that take long, tell nothing new. */
+			for (size_t i = 0, digits = 0; i < size; i++)
+			{
+				digits = data[i] >= '0' && data[i] <= '9' ? digits + 1 : 0;
+				ranges += digits == 10;
+			}
+			if (ranges <= 8)
+			{
+				value = (Audience *) DatumGetPointer(CALL1(audience_in, text));
+				read = true;
+				if (audience_count(value) < 10000000)
+					check_audience(value);
+			}
+		}
+		else
+		{
+			StringInfoData message;
+
+			message.data = text;
+			message.len = message.maxlen = (int) size;
+			message.cursor = 0;
+			value = (Audience *) DatumGetPointer(CALL1(audience_recv, &message));
+			read = true;
+			check_audience(value);
+		}
+	}
+	else if (read && audience_check((const Audience *) data, 0) == NULL)
+		abort();
+	/* What resetting a context does. */
+	for (; callbacks != NULL; callbacks = callbacks->next)
+		callbacks->func(callbacks->arg);
+	while (pieces.next != &pieces)
+		pfree(pieces.next + 1);
+	return 0;
+}
