@@ -59,6 +59,19 @@
 #define crm_function_aclcheck(function, role, mode) pg_proc_aclcheck(function, role, mode)
 #endif
 
+/* Since 16 permissions stand beside the range table instead of in it; the fields have the same names. */
+#if PG_VERSION_NUM >= 160000
+#define CRM_CHECK_PERMS_ARGS List *crm_range_table, List *crm_permissions, bool crm_abort
+#define CRM_CHECK_PERMS_PASS crm_range_table, crm_permissions, crm_abort
+#define CRM_CHECK_PERMS_LIST crm_permissions
+#define CrmPermission RTEPermissionInfo
+#else
+#define CRM_CHECK_PERMS_ARGS List *crm_range_table, bool crm_abort
+#define CRM_CHECK_PERMS_PASS crm_range_table, crm_abort
+#define CRM_CHECK_PERMS_LIST crm_range_table
+#define CrmPermission RangeTblEntry
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
 #else

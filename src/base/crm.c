@@ -1,6 +1,7 @@
 #include "base/crm.h"
 
 #include "mb/pg_wchar.h"
+#include "privacy/dynamic_masking.h"
 #include "privacy/keyring.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 							   NULL);
 	keyring_define_settings();
 	tag_change_init();
+	dynamic_masking_init();
 	MarkGUCPrefixReserved("crm");
 }
 
