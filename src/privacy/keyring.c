@@ -170,7 +170,10 @@ read_keyring_command(char *buffer)
 	int status;
 
 	if (pipe == NULL)
+	{
 		ereport(ERROR, (errcode(ERRCODE_CRM_KEYRING), errmsg("could not run crm.keyring_command: %m")));
+		return 0;
+	}
 	length = fread(buffer, 1, MAX_KEYRING, pipe);
 	status = ClosePipeStream(pipe);
 	if (status != 0 || length >= MAX_KEYRING)
@@ -326,7 +329,7 @@ load_keyring(void)
 	parsed = palloc0(sizeof(KeyringKey) * MAX_KEYS);
 	length = keyring_file[0] ? read_keyring_file(buffer, &from) : read_keyring_command(buffer);
 	count = parse_keyring(buffer, length, parsed);
-	explicit_bzero(buffer, length);
+	explicit_bzero(buffer, MAX_KEYRING);
 	pfree(buffer);
 	if (count <= 0)
 	{

@@ -373,10 +373,13 @@ open_or_raise(const struct varlena *value, const text *label, const text *row, S
 				 errdetail("It was sealed for \"%.*s\".", sealed->label_length, sealed->label)));
 	key = keyring_find(KEY_ENC, sealed->key_id, &generation);
 	if (key == NULL)
+	{
 		ereport(ERROR,
 				(errcode(ERRCODE_CRM_KEY_UNKNOWN),
 				 errmsg("the keyring has no key enc %u", sealed->key_id),
 				 errhint("Put the key back into the keyring with status old.")));
+		return NULL;
+	}
 	result = open_parsed(sealed, key, generation);
 	if (result == NULL)
 		ereport(ERROR,
