@@ -589,7 +589,7 @@ keyed_hash(const KeyringKey *key, uint64 generation, text *value, text *label, u
 static Datum
 blind_value(const KeyringKey *key, uint64 generation, text *value, text *label)
 {
-	unsigned char mac[KEY_BYTES];
+	unsigned char mac[KEY_BYTES] = {0};
 
 	keyed_hash(key, generation, value, label, mac);
 	return PointerGetDatum(sealed_from_bytes(mac, BLIND_BYTES));
@@ -636,7 +636,7 @@ mask_hash(PG_FUNCTION_ARGS)
 {
 	uint64 generation;
 	const KeyringKey *key = keyring_active(KEY_PSEUDONYM, &generation);
-	unsigned char mac[KEY_BYTES];
+	unsigned char mac[KEY_BYTES] = {0};
 	char shown[2 * BLIND_BYTES + 1];
 
 	keyed_hash(key, generation, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), mac);

@@ -68,7 +68,7 @@ valid_cn_id(const char *s, int length)
 	DateADT birth;
 
 	return length == 18 && all_digits(s, 17) && (is_province(s) || (s[0] == '9' && is_province(s + 1))) &&
-		   parse_birth(s + 6, &birth) && pg_ascii_toupper((unsigned char) s[17]) == cn_id_check(s);
+		   parse_birth(s + 6, &birth) && (char) pg_ascii_toupper((unsigned char) s[17]) == cn_id_check(s);
 }
 
 /*
@@ -80,7 +80,8 @@ canonical_cn_id(const char *s, int length, char *id)
 	if (length == 15 && all_digits(s, 15))
 	{
 		memcpy(id, s, 6);
-		memcpy(id + 6, "19", 2);
+		id[6] = '1';
+		id[7] = '9';
 		memcpy(id + 8, s + 6, 9);
 		id[17] = cn_id_check(id);
 		return valid_cn_id(id, 18);
