@@ -154,6 +154,28 @@ points_find_hold(PointsState *state, int64 seq)
 }
 
 /*
+ * A hold is resolved
+ */
+static void
+remove_hold(PointsState *state, PointsHold *hold)
+{
+	if (hold->lots.lot != NULL)
+		pfree(hold->lots.lot);
+	*hold = state->hold[--state->hold_count];
+}
+
+/*
+ * Replace the lots of an account
+ */
+static void
+replace_lots(PointsState *state, PointsLots lots)
+{
+	if (state->lots.lot != NULL)
+		pfree(state->lots.lot);
+	state->lots = lots;
+}
+
+/*
  * Put points in that can be spent; those that are owed are paid first
  */
 static void
@@ -300,7 +322,7 @@ apply_capture(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	state->held -= entry->points;
 	state->redeemed += entry->points;
 	if (hold->points == 0)
-		*hold = state->hold[--state->hold_count];
+		remove_hold(state, hold);
 	return true;
 }
 
@@ -318,7 +340,7 @@ apply_release(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	entry->lots = points_lots_copy(&hold->lots);
 	deposit_lots(state, &entry->lots);
 	state->held -= hold->points;
-	*hold = state->hold[--state->hold_count];
+	remove_hold(state, hold);
 	return true;
 }
 
@@ -614,7 +636,7 @@ points_lapse(PointsState *state, TimestampTz until, PointsEntry *entry)
 	{
 		entry->kind = POINTS_MATURE;
 		entry->available_at = due;
-		state->lots = kept;
+		replace_lots(state, kept);
 		state->pending -= entry->points;
 		deposit_lots(state, &entry->lots);
 		seal(state, entry);
@@ -654,7 +676,7 @@ points_lapse(PointsState *state, TimestampTz until, PointsEntry *entry)
 		else
 			points_lots_add(&kept, lot->remaining, lot->expires_at, lot->available_at);
 	}
-	state->lots = kept;
+	replace_lots(state, kept);
 	state->expired += entry->points;
 	seal(state, entry);
 	return true;

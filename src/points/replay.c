@@ -1,12 +1,11 @@
 #include "points/points.h"
 
 /*
- * Apply a stored entry to the state before it and compare: NULL when it is what the rules give, else what is wrong
+ * Apply a stored entry to the state before it, giving what the rules make of it; NULL, or why they cannot
  */
-const char *
-points_replay(PointsState *state, const PointsEntry *stored, const PointsContext *context)
+static const char *
+apply_again(PointsState *state, const PointsEntry *stored, const PointsContext *context, PointsEntry *again)
 {
-	PointsEntry entry = {0};
 	PointsRefusal refusal;
 	bool lapse = stored->reference == NULL && strcmp(stored->source, "lapse") == 0;
 
@@ -17,43 +16,61 @@ points_replay(PointsState *state, const PointsEntry *stored, const PointsContext
 	}
 	if (lapse)
 	{
-		entry.customer_id = stored->customer_id;
-		entry.program = stored->program;
-		entry.expires_at = entry.available_at = POINTS_NO_TIME;
-		entry.actor = stored->actor;
-		if (!points_lapse(state, stored->booked_at, &entry))
-			return "nothing was due";
+		again->customer_id = stored->customer_id;
+		again->program = stored->program;
+		again->expires_at = again->available_at = POINTS_NO_TIME;
+		again->actor = stored->actor;
+		return points_lapse(state, stored->booked_at, again) ? NULL : "nothing was due";
 	}
+	if (points_next_due(state) <= stored->booked_at && !(stored->kind == POINTS_RELEASE && stored->reference == NULL))
+		return "something was due before and is not booked";
+	*again = *stored;
+	if (again->kind == POINTS_TRANSFER_IN)
+		again->lots = points_lots_copy(&stored->lots);
 	else
-	{
-		if (points_next_due(state) <= stored->booked_at &&
-			!(stored->kind == POINTS_RELEASE && stored->reference == NULL))
-			return "something was due before and is not booked";
-		entry = *stored;
-		if (entry.kind != POINTS_TRANSFER_IN)
-			memset(&entry.lots, 0, sizeof(PointsLots));
-		else
-			entry.lots = points_lots_copy(&stored->lots);
-		if (!points_apply(state, &entry, context, &refusal))
-			return refusal.message;
-	}
-	if (entry.seq != stored->seq)
+		memset(&again->lots, 0, sizeof(PointsLots));
+	return points_apply(state, again, context, &refusal) ? NULL : refusal.message;
+}
+
+/*
+ * How a stored entry differs from what the rules give, or NULL
+ */
+static const char *
+difference(const PointsEntry *again, const PointsEntry *stored)
+{
+	if (again->seq != stored->seq)
 		return "seq is not the next";
-	if (entry.kind != stored->kind)
+	if (again->kind != stored->kind)
 		return "kind is not what was due";
-	if (entry.points != stored->points)
+	if (again->points != stored->points)
 		return "points are not what the rules give";
-	if (entry.reverses != stored->reverses)
+	if (again->reverses != stored->reverses)
 		return "reverses is not what was due";
-	if (entry.booked_at != stored->booked_at)
+	if (again->booked_at != stored->booked_at)
 		return "booked_at goes backwards or is not when it was due";
-	if (entry.balance_after != stored->balance_after)
+	if (again->balance_after != stored->balance_after)
 		return "balance_after is not the balance before plus the movement";
-	if (entry.shortfall != stored->shortfall)
+	if (again->shortfall != stored->shortfall)
 		return "shortfall is not what was missing";
-	if (!points_lots_equal(&entry.lots, &stored->lots))
+	if (!points_lots_equal(&again->lots, &stored->lots))
 		return "lots are not those that the rules take or give";
-	if (!stored->has_hash || memcmp(entry.hash, stored->hash, POINTS_HASH_SIZE) != 0)
+	if (!stored->has_hash || memcmp(again->hash, stored->hash, POINTS_HASH_SIZE) != 0)
 		return "hash is not that of this entry after the one before";
 	return NULL;
+}
+
+/*
+ * Apply a stored entry to the state before it and compare: NULL when it is what the rules give, else what is wrong
+ */
+const char *
+points_replay(PointsState *state, const PointsEntry *stored, const PointsContext *context)
+{
+	PointsEntry again = {0};
+	const char *why = apply_again(state, stored, context, &again);
+
+	if (why == NULL)
+		why = difference(&again, stored);
+	if (again.lots.lot != NULL)
+		pfree(again.lots.lot);
+	return why;
 }

@@ -10,39 +10,56 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* What later entries may refer to. */
+/* What later entries may refer to: an earning, a redemption, a capture. */
 typedef struct Target
 {
-	PointsEntry entry;
+	bool there;
+	PointsKind kind;
+	int64 points;
 	int64 reversed;
+	TimestampTz expires_at;
 	TimestampTz available_at;
+	PointsLots lots;
 } Target;
 
-/* The account that is being built up. */
-typedef struct Replay
+typedef struct ReplayKey
 {
 	int64 customer_id;
-	char *program;
+	char program[32]; /* the check of points_program allows 31 bytes */
+} ReplayKey;
+
+/* An account that is being built up. Entries come in any order, though mostly in that of seq; those too early wait. */
+typedef struct Replay
+{
+	ReplayKey key;
 	PointsState state;
-	Target **target; /* by seq, NULL for entries that nothing reverses */
+	Target *target; /* by seq */
 	int64 capacity;
+	List *waiting; /* HeapTuple */
 	bool failed;
+	bool has_account;
 } Replay;
 
 typedef struct Verification
 {
 	ReturnSetInfo *result;
+	Ledger *ledger;
+	Relation entries;
 	Relation accounts;
 	AttrNumber column[17];
-	int64 entries;
+	HTAB *replays;
+	MemoryContext keep;		 /* what lives for a pass */
+	MemoryContext per_entry; /* what lives for an entry */
 } Verification;
 
 static const char *const account_columns[17] = {"customer_id",
@@ -80,39 +97,32 @@ report(Verification *v, int64 customer_id, const char *program, int64 seq, const
 }
 
 /*
- * The entry that another names
- */
-static Target *
-find_target(Replay *replay, int64 seq)
-{
-	return seq > 0 && seq <= replay->state.seq && seq <= replay->capacity ? replay->target[seq - 1] : NULL;
-}
-
-/*
- * Take the next entry of an account
+ * Apply the next entry of an account
  */
 static void
-replay_entry(Verification *v, Replay *replay, const PointsEntry *entry)
+replay_next(Verification *v, Replay *replay, const PointsEntry *entry)
 {
 	PointsContext context = {.spendable = true, .allow_debt = entry->shortfall == 0};
-	Target *target = find_target(replay, entry->reverses);
+	PointsEntry target_entry = {0};
+	Target *target = NULL;
 	const char *why;
 
-	if (entry->seq != replay->state.seq + 1)
-		why = psprintf("entry " INT64_FORMAT " is missing", replay->state.seq + 1);
-	else
+	if (entry->reverses > 0 && entry->reverses <= replay->state.seq && replay->target[entry->reverses - 1].there)
 	{
-		if (target != NULL)
-		{
-			context.target = &target->entry;
-			context.reversed = target->reversed;
-			context.target_available = target->available_at;
-		}
-		why = points_replay(&replay->state, entry, &context);
+		target = &replay->target[entry->reverses - 1];
+		target_entry.seq = entry->reverses;
+		target_entry.kind = target->kind;
+		target_entry.points = target->points;
+		target_entry.expires_at = target->expires_at;
+		target_entry.lots = target->lots;
+		context.target = &target_entry;
+		context.reversed = target->reversed;
+		context.target_available = target->available_at;
 	}
+	why = points_replay(&replay->state, entry, &context);
 	if (why != NULL)
 	{
-		report(v, replay->customer_id, replay->program, entry->seq, why);
+		report(v, replay->key.customer_id, replay->key.program, entry->seq, why);
 		replay->failed = true;
 		return;
 	}
@@ -125,22 +135,106 @@ replay_entry(Verification *v, Replay *replay, const PointsEntry *entry)
 	}
 	if (entry->seq > replay->capacity)
 	{
-		int64 capacity = Max(16, replay->capacity * 2);
+		int64 capacity = Max(8, replay->capacity * 2);
 
 		replay->target = replay->target == NULL
-							 ? palloc0(sizeof(Target *) * capacity)
-							 : repalloc_huge(replay->target, sizeof(Target *) * capacity);
-		memset(replay->target + replay->capacity, 0, sizeof(Target *) * (capacity - replay->capacity));
+							 ? palloc_extended(sizeof(Target) * capacity, MCXT_ALLOC_HUGE)
+							 : repalloc_huge(replay->target, sizeof(Target) * capacity);
 		replay->capacity = capacity;
 	}
-	if (entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE)
+	target = &replay->target[entry->seq - 1];
+	target->there = entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE;
+	if (target->there)
 	{
-		Target *made = palloc0(sizeof(Target));
-
-		made->entry = *entry;
-		made->available_at = entry->available_at;
-		replay->target[entry->seq - 1] = made;
+		target->kind = entry->kind;
+		target->points = entry->points;
+		target->reversed = 0;
+		target->expires_at = entry->expires_at;
+		target->available_at = entry->available_at;
+		target->lots = entry->kind == POINTS_EARN ? (PointsLots){0} : points_lots_copy(&entry->lots);
 	}
+}
+
+/*
+ * Read a row with what lives for an entry
+ */
+static void
+read_entry(Verification *v, HeapTuple tuple, PointsEntry *entry)
+{
+	bool given[LEDGER_COLUMNS];
+	MemoryContext old = MemoryContextSwitchTo(v->per_entry);
+
+	ledger_from_tuple(v->ledger, tuple, RelationGetDescr(v->entries), entry, given);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Take a row of an account: apply it when it is the next, with those that waited for it
+ */
+static void
+take_entry(Verification *v, Replay *replay, HeapTuple tuple, PointsEntry *entry)
+{
+	bool more = true;
+
+	if (replay->failed)
+		return;
+	if (entry->seq != replay->state.seq + 1)
+	{
+		if (entry->seq <= replay->state.seq)
+		{
+			report(v, replay->key.customer_id, replay->key.program, entry->seq, "seq is there twice or below 1");
+			replay->failed = true;
+		}
+		else
+			replay->waiting = lappend(replay->waiting, heap_copytuple(tuple));
+		return;
+	}
+	replay_next(v, replay, entry);
+	while (more && !replay->failed && replay->waiting != NIL)
+	{
+		ListCell *cell;
+
+		more = false;
+		foreach (cell, replay->waiting)
+		{
+			PointsEntry waiting;
+
+			CHECK_FOR_INTERRUPTS();
+			read_entry(v, lfirst(cell), &waiting);
+			if (waiting.seq != replay->state.seq + 1)
+				continue;
+			replay->waiting = list_delete_cell(replay->waiting, cell);
+			replay_next(v, replay, &waiting);
+			more = true;
+			break;
+		}
+	}
+}
+
+/*
+ * What is still missing of an account at the end
+ */
+static void
+check_waiting(Verification *v, Replay *replay)
+{
+	int64 first = PG_INT64_MAX;
+	ListCell *cell;
+
+	if (replay->failed || replay->waiting == NIL)
+		return;
+	foreach (cell, replay->waiting)
+	{
+		PointsEntry waiting;
+
+		read_entry(v, lfirst(cell), &waiting);
+		first = Min(first, waiting.seq);
+	}
+	report(v,
+		   replay->key.customer_id,
+		   replay->key.program,
+		   first,
+		   psprintf("entry " INT64_FORMAT " is missing", replay->state.seq + 1));
+	replay->failed = true;
 }
 
 /*
@@ -168,8 +262,8 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 	if (DatumGetInt64(value[c[2] - 1]) > state->seq)
 	{
 		report(v,
-			   replay->customer_id,
-			   replay->program,
+			   replay->key.customer_id,
+			   replay->key.program,
 			   state->seq + 1,
 			   psprintf("the last entries are missing: the account says " INT64_FORMAT, DatumGetInt64(value[c[2] - 1])));
 		return;
@@ -181,8 +275,8 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 		if (stored != numbers[i])
 		{
 			report(v,
-				   replay->customer_id,
-				   replay->program,
+				   replay->key.customer_id,
+				   replay->key.program,
 				   state->seq,
 				   psprintf("the account's %s is " INT64_FORMAT ", its entries give " INT64_FORMAT,
 							account_columns[i + 2],
@@ -194,197 +288,185 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 	points_lots_read(value[c[12] - 1], &lots);
 	head = DatumGetByteaPP(value[c[14] - 1]);
 	if (!points_lots_equal(&lots, &state->lots))
-		report(v, replay->customer_id, replay->program, state->seq, "the account's lots are not those of its entries");
+		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's lots are not those of its entries");
 	else if (VARSIZE_ANY_EXHDR(head) != POINTS_HASH_SIZE || memcmp(VARDATA_ANY(head), state->head, POINTS_HASH_SIZE) != 0)
-		report(v, replay->customer_id, replay->program, state->seq, "the account's head is not the hash of its last entry");
+		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's head is not the hash of its last entry");
 	else if (state->seq > 0 && DatumGetTimestampTz(value[c[13] - 1]) != state->booked_at)
-		report(v, replay->customer_id, replay->program, state->seq, "the account's booked_at is not that of its last entry");
+		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's booked_at is not that of its last entry");
 	else if (isnull[c[15] - 1] ? due != DT_NOEND : due != DatumGetTimestampTz(value[c[15] - 1]))
-		report(v, replay->customer_id, replay->program, state->seq, "the account's next_due is wrong");
+		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's next_due is wrong");
 }
 
 /*
- * Order of two accounts
- */
-static int
-compare_keys(int64 customer_a, const char *program_a, int64 customer_b, const char *program_b)
-{
-	if (customer_a != customer_b)
-		return customer_a < customer_b ? -1 : 1;
-	return strcmp(program_a, program_b);
-}
-
-/*
- * Begin an ordered scan of one account, one customer, or all
+ * Scan one account, one customer by the index, or all rows as they lie
  */
 static SysScanDesc
-begin_scan(Relation rel, Relation index, AttrNumber customer, AttrNumber program, bool *isnull, Datum *value, Snapshot snapshot)
+begin_scan(Relation rel, Oid index, AttrNumber customer, AttrNumber program, bool *isnull, Datum *value)
 {
 	ScanKeyData key[2];
 	int count = 0;
 
 	if (!isnull[0])
 		ScanKeyInit(&key[count++], customer, BTEqualStrategyNumber, F_INT8EQ, value[0]);
-	if (!isnull[1] && count > 0)
+	if (!isnull[1])
 		ScanKeyInit(&key[count++], program, BTEqualStrategyNumber, F_TEXTEQ, value[1]);
-	return systable_beginscan_ordered(rel, index, snapshot, count, key);
+	return systable_beginscan(rel, index, !isnull[0] && OidIsValid(index), GetActiveSnapshot(), count, key);
 }
 
-/*
- * The next row; what the scan keeps must outlive the account at hand
- */
-static HeapTuple
-next_tuple(SysScanDesc scan, MemoryContext keep)
+static Replay *
+find_replay(Verification *v, int64 customer_id, const char *program)
 {
-	MemoryContext old = MemoryContextSwitchTo(keep);
-	HeapTuple tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	ReplayKey key;
+	Replay *replay;
+	bool found;
 
-	MemoryContextSwitchTo(old);
-	return tuple;
+	memset(&key, 0, sizeof(key));
+	key.customer_id = customer_id;
+	strlcpy(key.program, program, sizeof(key.program));
+	replay = hash_search(v->replays, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) replay + sizeof(ReplayKey), 0, sizeof(Replay) - sizeof(ReplayKey));
+		replay->state.booked_at = DT_NOBEGIN;
+	}
+	return replay;
 }
 
 /*
- * Verify accounts of the ledger whose entries stand in a table: see points_verify in the kit
+ * Is this customer one of a part's?
+ */
+static inline bool
+in_part(int64 customer_id, uint32 part, uint32 parts)
+{
+	return parts == 1 || (uint64) customer_id % parts == part;
+}
+
+/*
+ * Verify a part of the accounts: their entries in one scan, then the accounts in another
+ */
+static void
+verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint32 parts, Oid account_index)
+{
+	HASHCTL control = {.keysize = sizeof(ReplayKey), .entrysize = sizeof(Replay), .hcxt = v->keep};
+	TupleDesc entry_desc = RelationGetDescr(v->entries);
+	TupleDesc account_desc = RelationGetDescr(v->accounts);
+	Datum *value = palloc(sizeof(Datum) * account_desc->natts);
+	bool *isnull = palloc(sizeof(bool) * account_desc->natts);
+	MemoryContext caller = CurrentMemoryContext;
+	HASH_SEQ_STATUS status;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Replay *replay;
+
+	v->replays = hash_create("crm verification", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	scan = begin_scan(v->entries,
+					  v->ledger->primary_key,
+					  v->ledger->column[COL_CUSTOMER_ID],
+					  v->ledger->column[COL_PROGRAM],
+					  filter_null,
+					  filter);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		PointsEntry entry;
+		bool null;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!in_part(DatumGetInt64(heap_getattr(tuple, v->ledger->column[COL_CUSTOMER_ID], entry_desc, &null)), part, parts))
+			continue;
+		MemoryContextReset(v->per_entry);
+		MemoryContextSwitchTo(v->keep);
+		read_entry(v, tuple, &entry);
+		take_entry(v, find_replay(v, entry.customer_id, entry.program), tuple, &entry);
+		MemoryContextSwitchTo(caller);
+	}
+	systable_endscan(scan);
+
+	MemoryContextSwitchTo(v->keep);
+	hash_seq_init(&status, v->replays);
+	while ((replay = hash_seq_search(&status)) != NULL)
+		check_waiting(v, replay);
+	MemoryContextSwitchTo(caller);
+
+	scan = begin_scan(v->accounts, account_index, v->column[0], v->column[1], filter_null, filter);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		heap_deform_tuple(tuple, account_desc, value, isnull);
+		if (!in_part(DatumGetInt64(value[v->column[0] - 1]), part, parts))
+			continue;
+		MemoryContextReset(v->per_entry);
+		MemoryContextSwitchTo(v->per_entry);
+		replay = find_replay(v, DatumGetInt64(value[v->column[0] - 1]), TextDatumGetCString(value[v->column[1] - 1]));
+		replay->has_account = true;
+		if (!replay->failed)
+			compare_account(v, replay, value, isnull);
+		MemoryContextSwitchTo(caller);
+	}
+	systable_endscan(scan);
+
+	hash_seq_init(&status, v->replays);
+	while ((replay = hash_seq_search(&status)) != NULL)
+	{
+		if (!replay->has_account && !replay->failed)
+			report(v, replay->key.customer_id, replay->key.program, 1, "the account of this entry is missing");
+	}
+	hash_destroy(v->replays);
+	MemoryContextReset(v->keep);
+}
+
+/*
+ * Verify accounts of the ledger whose entries stand in a table: see points_verify_entries in the kit
  */
 PG_FUNCTION_INFO_V1(points_verify_entries);
 Datum
 points_verify_entries(PG_FUNCTION_ARGS)
 {
 	Verification v = {0};
-	Relation entries;
-	Relation entry_index;
-	Relation account_index;
-	Ledger *ledger;
-	SysScanDesc entry_scan;
-	SysScanDesc account_scan;
-	Snapshot snapshot;
-	HeapTuple entry_tuple;
-	HeapTuple account_tuple;
-	MemoryContext per_account;
-	MemoryContext caller = CurrentMemoryContext;
 	Datum filter[2] = {(Datum) 0, (Datum) 0};
 	bool filter_null[2] = {PG_ARGISNULL(1), PG_ARGISNULL(2)};
-	char *only_program = NULL;
 	int32 part;
 	int32 parts;
-	PointsEntry entry;
-	bool given[LEDGER_COLUMNS];
-	bool have_entry = false;
-	Datum *value;
-	bool *isnull;
-	Oid index;
+	int64 passes;
+	double size;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("entries, part and parts must not be null")));
 	part = PG_GETARG_INT32(3);
 	parts = PG_GETARG_INT32(4);
-	if (parts < 1 || part < 1 || part > parts)
+	if (parts < 1 || parts > 1000 || part < 1 || part > parts)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("part must be between 1 and parts")));
-	if (!filter_null[0])
-		filter[0] = PG_GETARG_DATUM(1);
-	if (!filter_null[1])
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("parts must be between 1 and 1000, and part between 1 and parts")));
+	for (int i = 0; i < 2; i++)
 	{
-		filter[1] = PG_GETARG_DATUM(2);
-		only_program = text_to_cstring(PG_GETARG_TEXT_PP(2));
+		if (!filter_null[i])
+			filter[i] = PG_GETARG_DATUM(i + 1);
 	}
 	InitMaterializedSRF(fcinfo, 0);
 	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	entries = table_open(PG_GETARG_OID(0), AccessShareLock);
-	if (pg_class_aclcheck(RelationGetRelid(entries), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(entries));
-	ledger = ledger_open(entries);
-	v.accounts = table_open(ledger->account, AccessShareLock);
-	if (pg_class_aclcheck(ledger->account, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+	v.entries = table_open(PG_GETARG_OID(0), AccessShareLock);
+	if (pg_class_aclcheck(RelationGetRelid(v.entries), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.entries));
+	v.ledger = ledger_open(v.entries);
+	v.accounts = table_open(v.ledger->account, AccessShareLock);
+	if (pg_class_aclcheck(v.ledger->account, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.accounts));
 	for (int i = 0; i < lengthof(account_columns); i++)
 		v.column[i] = store_column(v.accounts, account_columns[i]);
-	index = ledger_find_index(v.accounts, 2, v.column);
-	if (!OidIsValid(index) || !OidIsValid(ledger->primary_key))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("a primary key of the points ledger is missing"),
-				 errhint("Make it again: (customer_id, program) of points_account, (customer_id, program, seq) of points_entry.")));
-	entry_index = index_open(ledger->primary_key, AccessShareLock);
-	account_index = index_open(index, AccessShareLock);
-	snapshot = GetActiveSnapshot();
-	entry_scan = begin_scan(entries,
-							entry_index,
-							ledger->column[COL_CUSTOMER_ID],
-							ledger->column[COL_PROGRAM],
-							filter_null,
-							filter,
-							snapshot);
-	account_scan =
-		begin_scan(v.accounts, account_index, v.column[0], v.column[1], filter_null, filter, snapshot);
-	value = palloc(sizeof(Datum) * RelationGetDescr(v.accounts)->natts);
-	isnull = palloc(sizeof(bool) * RelationGetDescr(v.accounts)->natts);
-	per_account = AllocSetContextCreate(caller, "crm verification", ALLOCSET_DEFAULT_SIZES);
+	v.keep = AllocSetContextCreate(CurrentMemoryContext, "crm verification", ALLOCSET_DEFAULT_SIZES);
+	v.per_entry = AllocSetContextCreate(CurrentMemoryContext, "crm verification of an entry", ALLOCSET_DEFAULT_SIZES);
 
-	entry_tuple = systable_getnext_ordered(entry_scan, ForwardScanDirection);
-	account_tuple = systable_getnext_ordered(account_scan, ForwardScanDirection);
-	while (HeapTupleIsValid(entry_tuple) || HeapTupleIsValid(account_tuple))
-	{
-		Replay replay = {0};
-		bool have_account = HeapTupleIsValid(account_tuple);
-		bool skip;
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(per_account);
-		MemoryContextSwitchTo(per_account);
-		have_entry = HeapTupleIsValid(entry_tuple);
-		if (have_entry)
-			ledger_from_tuple(ledger, entry_tuple, RelationGetDescr(entries), &entry, given);
-		if (have_account)
-		{
-			heap_deform_tuple(account_tuple, RelationGetDescr(v.accounts), value, isnull);
-			replay.customer_id = DatumGetInt64(value[v.column[0] - 1]);
-			replay.program = TextDatumGetCString(value[v.column[1] - 1]);
-			if (have_entry &&
-				compare_keys(entry.customer_id, entry.program, replay.customer_id, replay.program) < 0)
-				have_account = false;
-		}
-		if (!have_account)
-		{
-			replay.customer_id = entry.customer_id;
-			replay.program = pstrdup(entry.program);
-		}
-		skip = (only_program != NULL && strcmp(only_program, replay.program) != 0) ||
-			   (parts > 1 && (int32) (((uint64) replay.customer_id) % (uint64) parts) != part - 1);
-		if (!have_account && !skip)
-		{
-			report(&v, replay.customer_id, replay.program, entry.seq, "the account of this entry is missing");
-			replay.failed = true;
-		}
-		replay.state.booked_at = DT_NOBEGIN;
-		while (have_entry && entry.customer_id == replay.customer_id && strcmp(entry.program, replay.program) == 0)
-		{
-			if (!skip && !replay.failed)
-			{
-				replay_entry(&v, &replay, &entry);
-				v.entries++;
-			}
-			entry_tuple = next_tuple(entry_scan, caller);
-			have_entry = HeapTupleIsValid(entry_tuple);
-			if (have_entry)
-				ledger_from_tuple(ledger, entry_tuple, RelationGetDescr(entries), &entry, given);
-			CHECK_FOR_INTERRUPTS();
-		}
-		if (have_account)
-		{
-			if (!skip && !replay.failed)
-				compare_account(&v, &replay, value, isnull);
-			account_tuple = next_tuple(account_scan, caller);
-		}
-	}
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(per_account);
-	systable_endscan_ordered(entry_scan);
-	systable_endscan_ordered(account_scan);
-	index_close(entry_index, AccessShareLock);
-	index_close(account_index, AccessShareLock);
+	/* As many passes as memory for what is remembered of the entries asks for, some 120 bytes each. */
+	size = (double) RelationGetNumberOfBlocks(v.entries) * BLCKSZ / 160 * 120 / parts;
+	passes = filter_null[0] ? (int64) (size / (maintenance_work_mem * 1024.0 * 4)) + 1 : 1;
+	for (int64 pass = 0; pass < passes; pass++)
+		verify_part(&v,
+					filter_null,
+					filter,
+					(uint32) (part - 1 + pass * parts),
+					(uint32) (parts * passes),
+					ledger_find_index(v.accounts, 2, v.column));
 	table_close(v.accounts, AccessShareLock);
-	table_close(entries, AccessShareLock);
+	table_close(v.entries, AccessShareLock);
 	return (Datum) 0;
 }

@@ -1,0 +1,252 @@
+#!/usr/bin/python3
+"""Speed of the points ledger against fair baselines of the same run: prints a Markdown table.
+
+Run by make bench in an empty database of a private cluster (PGHOST, PGPORT, PGUSER, PGDATABASE); CRM_BENCH_SCALE (1 by default) shortens runs and shrinks data.
+"""
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import psycopg2
+
+SCALE = float(os.environ.get("CRM_BENCH_SCALE", "1"))
+SECONDS = max(2, int(8 * SCALE))
+CLIENTS = int(os.environ.get("CRM_BENCH_CLIENTS", "16"))
+ROUNDS = 3 if SCALE >= 1 else 1
+ACCOUNTS = 10000
+DATABASE = os.environ.get("PGDATABASE", "postgres")
+ROWS = []
+
+# A correct ledger as one would write it by hand: lots as rows, idempotency, an account locked, a chain.
+BASELINE = """
+CREATE SCHEMA base;
+CREATE TABLE base.account (customer_id bigint PRIMARY KEY, seq bigint NOT NULL DEFAULT 0, available bigint NOT NULL DEFAULT 0,
+    head bytea NOT NULL DEFAULT '\\x') WITH (fillfactor = 70);
+CREATE TABLE base.entry (customer_id bigint, seq bigint, kind text NOT NULL, points bigint NOT NULL, source text NOT NULL, reference text NOT NULL,
+    expires_at timestamptz, booked_at timestamptz NOT NULL DEFAULT now(), balance_after bigint, hash bytea,
+    PRIMARY KEY (customer_id, seq), UNIQUE (customer_id, kind, reference, source));
+CREATE TABLE base.lot (customer_id bigint, expires_at timestamptz, remaining bigint NOT NULL, PRIMARY KEY (customer_id, expires_at)) WITH (fillfactor = 70);
+CREATE FUNCTION base.gate() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE a base.account; found base.entry;
+BEGIN
+    SELECT * INTO a FROM base.account WHERE customer_id = NEW.customer_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO base.account (customer_id) VALUES (NEW.customer_id) ON CONFLICT DO NOTHING;
+        SELECT * INTO a FROM base.account WHERE customer_id = NEW.customer_id FOR NO KEY UPDATE;
+    END IF;
+    SELECT * INTO found FROM base.entry WHERE customer_id = NEW.customer_id AND kind = NEW.kind AND reference = NEW.reference AND source = NEW.source;
+    IF FOUND THEN
+        IF found.points <> NEW.points THEN RAISE EXCEPTION 'repeated'; END IF;
+        RETURN NULL;
+    END IF;
+    DELETE FROM base.lot WHERE customer_id = NEW.customer_id AND expires_at <= now();
+    INSERT INTO base.lot AS l VALUES (NEW.customer_id, coalesce(NEW.expires_at, 'infinity'), NEW.points)
+        ON CONFLICT (customer_id, expires_at) DO UPDATE SET remaining = l.remaining + excluded.remaining;
+    NEW.seq := a.seq + 1;
+    NEW.balance_after := a.available + NEW.points;
+    NEW.hash := sha256(a.head || convert_to(concat_ws('|', NEW.customer_id, NEW.seq, NEW.kind, NEW.points, NEW.source, NEW.reference, NEW.expires_at, NEW.booked_at, NEW.balance_after), 'UTF8'));
+    UPDATE base.account SET seq = NEW.seq, available = NEW.balance_after, head = NEW.hash WHERE customer_id = NEW.customer_id;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER gate BEFORE INSERT ON base.entry FOR EACH ROW EXECUTE FUNCTION base.gate();
+"""
+
+
+def connect(database=DATABASE):
+    connection = psycopg2.connect(dbname=database)
+    connection.autocommit = True
+    return connection
+
+
+def run(sql, *parameters):
+    with connect() as c, c.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else None
+
+
+def pgbench(script, clients=CLIENTS, sync=True, seconds=SECONDS, builtin=False):
+    """Transactions a second, and the 99th percentile of their latency in ms."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["pgbench", "-n", "-c", str(clients), "-j", "2", "-T", str(seconds), "-M", "prepared", "-l", "--log-prefix", folder + "/log"]
+        if builtin:
+            command += ["-b", "tpcb-like"]
+        else:
+            path = folder + "/script"
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(script)
+            command += ["-f", path]
+        environment = dict(os.environ, PGOPTIONS="-c synchronous_commit=" + ("on" if sync else "off"))
+        done = subprocess.run(command + [DATABASE], env=environment, capture_output=True, text=True, check=False)
+        tps = re.search(r"tps = ([0-9.]+)", done.stdout)
+        if tps is None:
+            sys.exit(done.stdout + done.stderr)
+        latencies = sorted(int(line.split()[2]) for name in os.listdir(folder) if name.startswith("log") for line in open(folder + "/" + name, encoding="utf-8"))
+        return float(tps.group(1)), latencies[len(latencies) * 99 // 100] / 1000 if latencies else 0
+
+
+def rates(*measurements):
+    """Medians of interleaved rounds."""
+    values = [[] for _ in measurements]
+    for _ in range(ROUNDS):
+        for n, measure in enumerate(measurements):
+            values[n].append(measure())
+    return [statistics.median(v) for v in values]
+
+
+def row(what, ours, theirs, ratio, bar):
+    print("| %s | %s | %s | %s | %s |" % (what, ours, theirs, ratio, bar), flush=True)
+
+
+def compare(what, ours, theirs, bar, unit="/s"):
+    row(what, "%.0f%s" % (ours, unit), "%.0f%s" % (theirs, unit), "%.2f" % (ours / theirs), bar)
+
+
+EARN = r"""\set c random(1, %d)
+INSERT INTO shop.points_entry (customer_id, kind, points, source, reference) VALUES (:c, 'earn', 5, 'bench', gen_random_uuid());
+"""
+BASE = r"""\set c random(1, %d)
+INSERT INTO base.entry (customer_id, kind, points, source, reference) VALUES (:c, 'earn', 5, 'bench', gen_random_uuid());
+"""
+REPLAY = r"""\set c random(1, 1000)
+SELECT seq FROM shop.earn(:c, 5, 'replay', 'the same');
+"""
+VERB = r"""\set c random(1, %d)
+SELECT seq FROM shop.earn(:c, 5, 'bench', gen_random_uuid()::text);
+"""
+
+
+def prepare():
+    subprocess.run(["pgbench", "-i", "-q", "-s", str(50 if SCALE >= 1 else 10), DATABASE], check=True, capture_output=True)
+    run("CREATE EXTENSION crm")
+    run("SELECT crm.create_store('shop')")
+    run("INSERT INTO shop.customer (customer_id) SELECT generate_series(1, %s)", ACCOUNTS)
+    run("INSERT INTO shop.points_program (program, expiry, expiry_n) SELECT 'p' || n, 'months', 12 FROM generate_series(1, 16) n")
+    run(BASELINE)
+    run("INSERT INTO base.account (customer_id) SELECT generate_series(1, %s)", ACCOUNTS)
+    for _ in range(2):
+        run("SELECT count(*) FROM generate_series(1, %s) c, LATERAL shop.earn(c, 5, 'warm', gen_random_uuid()::text)", ACCOUNTS)
+    run("SELECT count(*) FROM generate_series(1, 1000) c, LATERAL shop.earn(c, 5, 'replay', 'the same')")
+    run("VACUUM ANALYZE")
+
+
+def timed(sql, *parameters):
+    start = time.monotonic()
+    run(sql, *parameters)
+    return time.monotonic() - start
+
+
+def singles():
+    for sync, bars in ((True, ("≥ 2.5", "")), (False, ("≥ 2.5", "≥ 1.15"))):
+        name = "sync commit " + ("on" if sync else "off")
+        earn, tpcb, base = rates(
+            lambda: pgbench(EARN % ACCOUNTS, sync=sync)[0],
+            lambda: pgbench(None, sync=sync, builtin=True)[0],
+            lambda: pgbench(BASE % ACCOUNTS, sync=sync)[0])
+        compare("earn through the gate against pgbench TPC-B, " + name, earn, tpcb, bars[0])
+        compare("the same against a correct PL/pgSQL gate, " + name, earn, base, bars[1])
+    run("UPDATE shop.points_program SET expiry = 'months', expiry_n = 12 WHERE program = 'points'")
+    spread = EARN.replace("(customer_id, kind", "(customer_id, program, kind").replace("VALUES (:c,", "VALUES (:c, 'p' || (:c %% 16 + 1),")
+    one, many = rates(lambda: pgbench(EARN % ACCOUNTS)[0], lambda: pgbench(spread % ACCOUNTS)[0])
+    compare("all earnings of one program against sixteen", one, many, "≥ 0.95")
+    verb, replay = rates(lambda: pgbench(VERB % ACCOUNTS)[0], lambda: pgbench(REPLAY)[0])
+    compare("replay of a known reference against earn", replay, verb, "≥ 2")
+
+
+def batches():
+    n = max(10, int(50 * SCALE))
+    ours = base = 0
+    with connect() as c, c.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+        for r in range(n):
+            start = time.monotonic()
+            cursor.execute("INSERT INTO base.entry (customer_id, kind, points, source, reference) SELECT 1 + (g * 7919 + %s) %% %s, 'earn', 5, 'batch', %s::text || '-' || g FROM generate_series(1, 1000) g", (r, ACCOUNTS, r))
+            base += time.monotonic() - start
+            start = time.monotonic()
+            cursor.execute("SELECT count(*) FROM shop.post_points(ARRAY(SELECT ROW(1 + (g * 7919 + %s) %% %s, 'earn', 5, 'batch', %s::text || '-' || g, NULL, NULL, NULL, NULL, NULL, NULL)::crm.points_movement FROM generate_series(1, 1000) g))", (r, ACCOUNTS, r))
+            ours += time.monotonic() - start
+    compare("batches of 1,000 against the PL/pgSQL gate", 1000 * n / ours, 1000 * n / base, "≥ 2.5")
+    single = pgbench(VERB % ACCOUNTS, clients=1)[0]
+    start = time.monotonic()
+    for r in range(n):
+        run("SELECT count(*) FROM shop.post_points(ARRAY(SELECT ROW(1 + (g * 7919 + %s) %% %s, 'earn', 5, 'call', %s::text || '-' || g, NULL, NULL, NULL, NULL, NULL, NULL)::crm.points_movement FROM generate_series(1, 1000) g))", r, ACCOUNTS, r)
+    compare("batch of 1,000 in one call against single calls of one client, sync commit on", 1000 * n / (time.monotonic() - start), single, "≥ 10")
+
+
+def lots():
+    run("INSERT INTO shop.customer (customer_id) SELECT generate_series(20001, 20200)")
+    run("SELECT count(*) FROM generate_series(20001, 20100) c, generate_series(1, 100) n, LATERAL shop.earn(c, 1, 'lots', n::text, expires_at => now() + n * interval '1 day') e")
+    run("SELECT count(*) FROM generate_series(20101, 20200) c, LATERAL shop.earn(c, 100, 'lots', '1') e")
+    hundred = timed("SELECT count(*) FROM generate_series(20001, 20100) c, LATERAL shop.redeem(c, 100, 'lots', 'all') e")
+    one = timed("SELECT count(*) FROM generate_series(20101, 20200) c, LATERAL shop.redeem(c, 100, 'lots', 'all') e")
+    compare("redeem across 100 open lots against one", hundred * 1e4, one * 1e4, "≤ 3", " µs")
+    run("INSERT INTO shop.customer (customer_id) SELECT generate_series(30001, 30020)")
+    run("UPDATE shop.points_program SET expiry = 'months', expiry_n = 12, expiry_round = 'month_end' WHERE program = 'points'")
+    first = timed("SELECT count(*) FROM generate_series(30001, 30020) c, generate_series(1, 20) n, LATERAL shop.earn(c, 1, 'year', n::text, as_of => now() - interval '1 year') e")
+    run("SELECT count(*) FROM generate_series(30001, 30020) c, generate_series(21, 1000) n, LATERAL shop.earn(c, 1, 'year', n::text, as_of => now() - interval '360 days' + n * interval '8 hours') e")
+    later = timed("SELECT count(*) FROM generate_series(30001, 30020) c, generate_series(1001, 1020) n, LATERAL shop.earn(c, 1, 'year', n::text) e")
+    compare("earn with 1,000 earnings in the year before against the first", later / 400 * 1e6, first / 400 * 1e6, "≤ 2", " µs")
+
+
+def chain():
+    """What the chain costs: hashing alone, beside what an entry costs in a batch."""
+    n = int(200000 * SCALE) or 1000
+    hashed = timed("SELECT count(sha256(repeat('x', 220)::bytea || int8send(g))) FROM generate_series(1, %s) g", n)
+    plain = timed("SELECT count(repeat('x', 220)::bytea || int8send(g)) FROM generate_series(1, %s) g", n)
+    cost = max(hashed - plain, 0) / n
+    entries = 20000
+    batch = timed("SELECT count(*) FROM shop.post_points(ARRAY(SELECT ROW(1 + (g * 7919) %% %s, 'earn', 5, 'chain', g::text, NULL, NULL, NULL, NULL, NULL, NULL)::crm.points_movement FROM generate_series(1, %s) g))", ACCOUNTS, entries) / entries
+    row("hash chain on against off, in batches (cost of hashing taken off)", "%.1f µs" % (batch * 1e6), "%.1f µs" % ((batch - cost) * 1e6), "%.2f" % ((batch - cost) / batch), "≥ 0.85")
+
+
+def expiry():
+    due = int(1000000 * SCALE)
+    first = 1000001
+    run("INSERT INTO shop.customer (customer_id) SELECT generate_series(%s, %s)", first, first + due - 1)
+    for low in range(first, first + due, 100000):
+        high = min(low + 100000, first + due) - 1
+        run("SELECT count(*) FROM shop.post_points(ARRAY(SELECT ROW(g, 'earn', 5, 'due', '1', NULL, now() + interval '1 hour', NULL, NULL, NULL, NULL)::crm.points_movement FROM generate_series(%s, %s) g))", low, high)
+    run("VACUUM ANALYZE shop.points_account")
+    redeem = "\\set c random(1, 1000)\nSELECT seq FROM shop.redeem(:c, 1, 'while', gen_random_uuid()::text);\n"
+    quiet = pgbench(redeem, clients=4)[1]
+    result = {}
+    busy = threading.Thread(target=lambda: result.update(p99=pgbench(redeem, clients=4)[1]))
+    busy.start()
+    seconds = timed("CALL shop.expire_points(now() + interval '2 hours')")
+    busy.join()
+    row("expiry of %d due lots" % due, "%.0f/s" % (due / seconds), "", "", "≥ 30,000/s")
+    row("redeem p99 meanwhile against before", "%.1f ms" % result["p99"], "%.1f ms" % quiet, "%.2f" % (result["p99"] / quiet), "< 2")
+
+
+def verify():
+    entries = run("SELECT count(*) FROM shop.points_entry")[0][0]
+    seconds = min(timed("SELECT count(*) FROM crm.points_verify_entries('shop.points_entry', NULL, NULL, 1, 1)") for _ in range(2))
+    row("verify, one core (%d entries)" % entries, "%.0f/s" % (entries / seconds), "", "", "≥ 500,000/s")
+    wrong = run("SELECT count(*) FROM shop.points_verify()")[0][0]
+    row("wrong accounts after all this", str(wrong), "", "", "0")
+
+
+def size():
+    n, total = run("SELECT count(*), pg_total_relation_size('shop.points_entry') FROM shop.points_entry")[0]
+    row("bytes an entry with indexes", "%.0f" % (total / n), "", "", "≤ 350")
+
+
+def main():
+    prepare()
+    print("| what | crm | baseline | ratio | bar |")
+    print("|---|---|---|---|---|")
+    singles()
+    size()
+    batches()
+    lots()
+    chain()
+    expiry()
+    verify()
+
+
+if __name__ == "__main__":
+    main()
