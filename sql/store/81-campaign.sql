@@ -1,0 +1,401 @@
+-- Campaigns: a frozen audience, a hold-out, variants, messages in the outbox, and what came of it.
+
+ALTER TABLE settings
+    ADD COLUMN sms_per_day integer NOT NULL DEFAULT 1 CHECK (sms_per_day >= 0),
+    ADD COLUMN sms_per_30_days integer NOT NULL DEFAULT 4 CHECK (sms_per_30_days >= 0),
+    ADD COLUMN message_attempts integer NOT NULL DEFAULT 5 CHECK (message_attempts BETWEEN 1 AND 20);
+COMMENT ON COLUMN settings.sms_per_day IS 'marketing SMS that a customer gets on a day at most, over all campaigns';
+COMMENT ON COLUMN settings.sms_per_30_days IS 'and in 30 days';
+COMMENT ON COLUMN settings.message_attempts IS 'how often a message is tried before it is a dead letter';
+
+CREATE TABLE message_template (
+    template text PRIMARY KEY,
+    channel text NOT NULL,
+    purpose text NOT NULL DEFAULT 'marketing' CHECK (purpose IN ('marketing', 'service', 'care', 'survey')),
+    title text,
+    body text NOT NULL
+);
+COMMENT ON TABLE message_template IS 'texts with placeholders in braces: {name}, {points}, {tier}, {order_no}, {coupon}, {event}, {link}, {shop}';
+
+CREATE FUNCTION check_message_template() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    odd text;
+BEGIN
+    SELECT m[1] INTO odd FROM regexp_matches(coalesce(NEW.title, '') || NEW.body, '\{([^{}]*)\}', 'g') m
+    WHERE m[1] NOT IN ('name', 'points', 'tier', 'order_no', 'coupon', 'event', 'link', 'shop') LIMIT 1;
+    IF odd IS NOT NULL THEN
+        RAISE EXCEPTION 'message template "%" has the unknown placeholder {%}', NEW.template, odd
+            USING ERRCODE = 'CM020', HINT = 'The placeholders are {name}, {points}, {tier}, {order_no}, {coupon}, {event}, {link}, {shop}.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER check_message_template BEFORE INSERT OR UPDATE ON message_template FOR EACH ROW EXECUTE FUNCTION check_message_template();
+
+CREATE TABLE campaign (
+    campaign text PRIMARY KEY,
+    name text NOT NULL,
+    channel text NOT NULL,
+    purpose text NOT NULL DEFAULT 'marketing' CHECK (purpose IN ('marketing', 'service', 'care', 'survey')),
+    rule crm.rule,
+    query crm.tagquery,
+    segment text,
+    audience crm.audience,
+    holdout numeric(5,4) NOT NULL DEFAULT 0.1 CHECK (holdout >= 0 AND holdout < 1),
+    seed bigint NOT NULL DEFAULT floor(random() * 1e15)::bigint,
+    scheduled_at timestamptz NOT NULL DEFAULT now(),
+    attribution_days integer NOT NULL DEFAULT 7 CHECK (attribution_days BETWEEN 1 AND 365),
+    message_cost numeric(16,6) NOT NULL DEFAULT 0 CHECK (message_cost >= 0),
+    fixed_cost numeric(16,4) NOT NULL DEFAULT 0 CHECK (fixed_cost >= 0),
+    coupon_template text REFERENCES coupon_template,
+    state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'frozen', 'launched', 'cancelled')),
+    frozen_at timestamptz,
+    launched_at timestamptz,
+    target crm.audience,
+    held_out crm.audience,
+    refused bigint,
+    CHECK (rule IS NOT NULL OR query IS NOT NULL OR segment IS NOT NULL OR audience IS NOT NULL),
+    CHECK (state = 'draft' OR state = 'cancelled' OR (target IS NOT NULL AND held_out IS NOT NULL))
+);
+CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON campaign FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
+COMMENT ON TABLE campaign IS 'who is to get what: customers that meet all of rule, tag query, segment and audience that are given; a share held out to measure against';
+COMMENT ON COLUMN campaign.holdout IS 'share of the audience that gets nothing, chosen by a hash of the customer and seed: the same customers however often it is frozen';
+COMMENT ON COLUMN campaign.refused IS 'members left out when it was frozen: no consent, no address, or too many messages already';
+
+CREATE TABLE campaign_variant (
+    campaign text NOT NULL REFERENCES campaign ON DELETE CASCADE,
+    variant text NOT NULL,
+    share numeric(5,4) NOT NULL DEFAULT 1 CHECK (share > 0 AND share <= 1),
+    template text NOT NULL REFERENCES message_template,
+    members crm.audience,
+    PRIMARY KEY (campaign, variant)
+);
+COMMENT ON TABLE campaign_variant IS 'variants of a campaign with their share of the target; the last one takes the rest';
+
+ALTER TABLE outbox ADD COLUMN campaign text REFERENCES campaign, ADD COLUMN variant text;
+CREATE INDEX outbox_campaign ON outbox (campaign, variant) WHERE campaign IS NOT NULL;
+
+CREATE FUNCTION campaign_audience(campaign text, as_of timestamptz DEFAULT now()) RETURNS crm.audience
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    c campaign;
+    members crm.audience;
+    part crm.audience;
+    zone text := (SELECT s.time_zone FROM settings s);
+BEGIN
+    SELECT k.* INTO c FROM campaign k WHERE k.campaign = campaign_audience.campaign;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'campaign "%" does not exist', campaign_audience.campaign USING ERRCODE = 'CM021';
+    END IF;
+    members := c.audience;
+    IF c.segment IS NOT NULL THEN
+        part := segment_members(c.segment, as_of);
+        members := CASE WHEN members IS NULL THEN part ELSE members OPERATOR(crm.&) part END;
+    END IF;
+    IF c.rule IS NOT NULL THEN
+        EXECUTE format('SELECT crm.audience_agg(c.customer_id) FROM customer_360 c WHERE %s', rule_sql(c.rule, 'customer_360', 'c', as_of, zone)) INTO part;
+        part := coalesce(part, crm.audience('{}'::bigint[]));
+        members := CASE WHEN members IS NULL THEN part ELSE members OPERATOR(crm.&) part END;
+    END IF;
+    IF c.query IS NOT NULL THEN
+        SELECT crm.audience_agg(k.customer_id) INTO part FROM customer k WHERE k.tags OPERATOR(crm.@@) c.query AND k.status = 'active';
+        part := coalesce(part, crm.audience('{}'::bigint[]));
+        members := CASE WHEN members IS NULL THEN part ELSE members OPERATOR(crm.&) part END;
+    END IF;
+    RETURN members;
+END
+$$;
+COMMENT ON FUNCTION campaign_audience(text, timestamptz) IS 'the customers that a campaign is for, before consent and caps. Errors: CM021 unknown';
+
+CREATE FUNCTION sms_capped(as_of timestamptz DEFAULT now()) RETURNS SETOF bigint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT o.customer_id
+    FROM outbox o, settings s
+    WHERE o.channel = 'sms' AND o.purpose = 'marketing' AND o.state IN ('pending', 'claimed', 'sent') AND o.due_at > sms_capped.as_of - interval '30 days'
+    GROUP BY o.customer_id, s.sms_per_day, s.sms_per_30_days
+    HAVING count(*) >= s.sms_per_30_days
+        OR count(*) FILTER (WHERE shop_date(coalesce(o.sent_at, o.due_at)) >= shop_date(sms_capped.as_of)) >= s.sms_per_day;
+END;
+COMMENT ON FUNCTION sms_capped(timestamptz) IS 'customers who had as many marketing SMS as settings allow on the day or in 30 days, over all campaigns';
+
+CREATE FUNCTION freeze_campaign(campaign text, as_of timestamptz DEFAULT now()) RETURNS campaign
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    c campaign;
+    members crm.audience;
+    allowed crm.audience;
+    capped crm.audience;
+    v campaign_variant;
+    rest crm.audience;
+    part crm.audience;
+    left_share numeric := 1;
+BEGIN
+    SELECT k.* INTO c FROM campaign k WHERE k.campaign = freeze_campaign.campaign FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'campaign "%" does not exist', freeze_campaign.campaign USING ERRCODE = 'CM021';
+    ELSIF c.state NOT IN ('draft', 'frozen') THEN
+        RAISE EXCEPTION 'campaign "%" is %', c.campaign, c.state USING ERRCODE = 'CM022', HINT = 'A draft or frozen campaign can be frozen.';
+    ELSIF NOT EXISTS (SELECT FROM campaign_variant k WHERE k.campaign = c.campaign) THEN
+        RAISE EXCEPTION 'campaign "%" has no variant', c.campaign USING ERRCODE = 'CM023', HINT = 'Insert one into campaign_variant, with its template.';
+    END IF;
+    members := campaign_audience(c.campaign, as_of);
+    SELECT coalesce(crm.audience_agg(a), crm.audience('{}'::bigint[])) INTO allowed FROM contactable(c.channel, c.purpose, as_of) a;
+    IF c.channel = 'sms' AND c.purpose = 'marketing' THEN
+        SELECT crm.audience_agg(a) INTO capped FROM sms_capped(greatest(as_of, c.scheduled_at)) a;
+        allowed := allowed OPERATOR(crm.-) coalesce(capped, crm.audience('{}'::bigint[]));
+    END IF;
+    allowed := allowed OPERATOR(crm.&) members;
+    -- The hold-out is taken from those who would have got the message: only so the two can be compared.
+    UPDATE campaign k
+    SET state = 'frozen', frozen_at = as_of, held_out = crm.split(allowed, c.holdout, c.seed),
+        target = allowed OPERATOR(crm.-) crm.split(allowed, c.holdout, c.seed), refused = crm.cardinality(members) - crm.cardinality(allowed)
+    WHERE k.campaign = c.campaign
+    RETURNING k.* INTO c;
+    rest := c.target;
+    FOR v IN SELECT k.* FROM campaign_variant k WHERE k.campaign = c.campaign ORDER BY k.variant LOOP
+        IF v.share >= left_share OR NOT EXISTS (SELECT FROM campaign_variant k WHERE k.campaign = c.campaign AND k.variant > v.variant) THEN
+            part := rest;
+        ELSE
+            part := crm.split(rest, (v.share / left_share)::double precision, c.seed + 1 + hashtext(v.variant));
+        END IF;
+        UPDATE campaign_variant k SET members = part WHERE k.campaign = v.campaign AND k.variant = v.variant;
+        rest := rest OPERATOR(crm.-) part;
+        left_share := left_share - v.share;
+    END LOOP;
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION freeze_campaign(text, timestamptz) IS
+'fixes who gets a campaign: the audience, less those without consent or address and those over the caps; then the hold-out by stable split, then the variants. Errors: CM021 unknown, CM022 launched, CM023 no variant';
+
+CREATE FUNCTION launch_campaign(campaign text, as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    c campaign;
+    written bigint;
+    due timestamptz;
+BEGIN
+    SELECT k.* INTO c FROM campaign k WHERE k.campaign = launch_campaign.campaign FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'campaign "%" does not exist', launch_campaign.campaign USING ERRCODE = 'CM021';
+    ELSIF c.state = 'launched' THEN
+        RETURN 0;
+    ELSIF c.state = 'draft' THEN
+        c := freeze_campaign(c.campaign, as_of);
+    ELSIF c.state = 'cancelled' THEN
+        RAISE EXCEPTION 'campaign "%" is cancelled', c.campaign USING ERRCODE = 'CM022', HINT = 'A draft or frozen campaign can be launched.';
+    END IF;
+    due := greatest(as_of, c.scheduled_at);
+    IF (SELECT p.quiet FROM contact_purpose p WHERE p.purpose = c.purpose) THEN
+        due := next_loud(due);
+    END IF;
+    INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at, campaign, variant)
+    SELECT m, c.channel, c.purpose, v.template, CASE WHEN c.coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon', c.coupon_template) END,
+           'campaign/' || c.campaign, due, c.campaign, v.variant
+    FROM campaign_variant v, crm.members(v.members) m
+    WHERE v.campaign = c.campaign
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    UPDATE campaign k SET state = 'launched', launched_at = due WHERE k.campaign = c.campaign;
+    PERFORM pg_notify('crm_outbox', c.channel);
+    RETURN written;
+END
+$$;
+COMMENT ON FUNCTION launch_campaign(text, timestamptz) IS 'writes the messages of a campaign to the outbox, due at its schedule or at the end of the quiet hours; again changes nothing. The number written. Errors: CM021, CM022, CM023';
+
+CREATE FUNCTION cancel_campaign(campaign text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    stopped bigint;
+BEGIN
+    UPDATE outbox o SET state = 'cancelled' WHERE o.campaign = cancel_campaign.campaign AND o.state = 'pending';
+    GET DIAGNOSTICS stopped = ROW_COUNT;
+    UPDATE campaign c SET state = 'cancelled' WHERE c.campaign = cancel_campaign.campaign AND c.state IN ('draft', 'frozen');
+    RETURN stopped;
+END
+$$;
+COMMENT ON FUNCTION cancel_campaign(text) IS 'takes back the messages of a campaign that nobody has claimed; the number';
+
+CREATE FUNCTION claim_outbox(worker text, count integer DEFAULT 100, lease interval DEFAULT '1 minute', channels text[] DEFAULT NULL, as_of timestamptz DEFAULT now())
+RETURNS SETOF outbox
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH picked AS MATERIALIZED (
+        SELECT o.customer_id, o.outbox_id FROM outbox o
+        WHERE o.state IN ('pending', 'claimed') AND o.due_at <= claim_outbox.as_of
+          AND (o.state = 'pending' OR o.claimed_until < claim_outbox.as_of)
+          AND (claim_outbox.channels IS NULL OR o.channel = ANY (claim_outbox.channels))
+        ORDER BY o.due_at
+        LIMIT claim_outbox.count
+        FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE outbox o
+    SET state = 'claimed', claimed_by = claim_outbox.worker, claimed_until = claim_outbox.as_of + claim_outbox.lease, attempts = o.attempts + 1
+    FROM picked p
+    WHERE o.customer_id = p.customer_id AND o.outbox_id = p.outbox_id
+    RETURNING o.*;
+END;
+COMMENT ON FUNCTION claim_outbox(text, integer, interval, text[], timestamptz) IS
+'gives a worker the next due messages for the time of the lease; those of a worker that vanished come back when it ends, so each is sent at least once: pass the idempotency_key on to the gateway';
+
+CREATE FUNCTION sent_outbox(worker text, customer_ids bigint[], outbox_ids bigint[], as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH done AS (
+        UPDATE outbox o SET state = 'sent', sent_at = sent_outbox.as_of, claimed_by = NULL, claimed_until = NULL, error = NULL
+        FROM unnest(sent_outbox.customer_ids, sent_outbox.outbox_ids) AS d (customer_id, outbox_id)
+        WHERE o.customer_id = d.customer_id AND o.outbox_id = d.outbox_id AND o.state = 'claimed' AND o.claimed_by = sent_outbox.worker
+        RETURNING 1)
+    SELECT count(*) FROM done;
+END;
+COMMENT ON FUNCTION sent_outbox(text, bigint[], bigint[], timestamptz) IS 'acknowledges messages that a worker sent; counts only those it still held, so each is acknowledged once';
+
+CREATE FUNCTION failed_outbox(worker text, customer_id bigint, outbox_id bigint, error text, as_of timestamptz DEFAULT now()) RETURNS text
+LANGUAGE sql
+BEGIN ATOMIC
+    UPDATE outbox o
+    SET state = CASE WHEN o.attempts >= s.message_attempts THEN 'dead' ELSE 'pending' END,
+        due_at = CASE WHEN o.attempts >= s.message_attempts THEN o.due_at ELSE failed_outbox.as_of + interval '1 minute' * power(4, o.attempts - 1) END,
+        error = left(failed_outbox.error, 500), claimed_by = NULL, claimed_until = NULL
+    FROM settings s
+    WHERE o.customer_id = failed_outbox.customer_id AND o.outbox_id = failed_outbox.outbox_id AND o.state = 'claimed' AND o.claimed_by = failed_outbox.worker
+    RETURNING o.state;
+END;
+COMMENT ON FUNCTION failed_outbox(text, bigint, bigint, text, timestamptz) IS 'says that a message could not be sent: it is tried again after 1, 4, 16 … minutes, and after settings.message_attempts it is dead; the state it has then. error must not hold personal data';
+
+CREATE FUNCTION outbox_event(customer_id bigint, outbox_id bigint, event text, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH done AS (
+        UPDATE outbox o
+        SET delivered_at = coalesce(o.delivered_at, outbox_event.as_of), opened_at = CASE outbox_event.event WHEN 'opened' THEN coalesce(o.opened_at, outbox_event.as_of) ELSE o.opened_at END
+        WHERE o.customer_id = outbox_event.customer_id AND o.outbox_id = outbox_event.outbox_id AND o.state = 'sent' AND outbox_event.event IN ('delivered', 'opened')
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM done);
+END;
+COMMENT ON FUNCTION outbox_event(bigint, bigint, text, timestamptz) IS 'what the gateway tells of a sent message: delivered or opened; false when there is none such';
+
+CREATE FUNCTION render_message(customer_id bigint, outbox_id bigint) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT replace(replace(replace(replace(replace(replace(replace(replace(t.body,
+               '{name}', coalesce(k.name, '')), '{points}', coalesce((SELECT b.available FROM points_balance b WHERE b.customer_id = o.customer_id AND b.program = 'points')::text, '0')),
+               '{tier}', coalesce(o.payload ->> 'tier', '')), '{order_no}', coalesce(o.payload ->> 'order_no', '')), '{coupon}', coalesce(o.payload ->> 'coupon', '')),
+               '{event}', coalesce(o.payload ->> 'event', '')), '{link}', coalesce(o.payload ->> 'link', '')), '{shop}', coalesce(o.payload ->> 'shop', ''))
+    FROM outbox o
+    JOIN message_template t ON t.template = o.template
+    LEFT JOIN contact k ON k.customer_id = o.customer_id
+    WHERE o.customer_id = render_message.customer_id AND o.outbox_id = render_message.outbox_id AND o.state = 'claimed';
+END;
+COMMENT ON FUNCTION render_message(bigint, bigint) IS 'the text of a claimed message with its placeholders filled, for the worker that sends it; granted by itself, since it holds the name';
+REVOKE EXECUTE ON FUNCTION render_message(bigint, bigint) FROM PUBLIC;
+
+CREATE FUNCTION campaign_effect(campaign text, as_of timestamptz DEFAULT now())
+RETURNS TABLE (variant text, sent bigint, delivered bigint, opened bigint, ordered bigint, ordered_percent numeric, revenue numeric,
+               held_out bigint, held_out_ordered bigint, uplift numeric, uplift_low numeric, uplift_high numeric, significant boolean,
+               extra_revenue numeric, cost numeric, roi numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH c AS (SELECT k.* FROM campaign k WHERE k.campaign = campaign_effect.campaign AND k.launched_at IS NOT NULL),
+    member AS (
+        SELECT o.variant, o.customer_id, o.sent_at, o.delivered_at, o.opened_at, coalesce(o.sent_at, c.launched_at) AS since
+        FROM c JOIN outbox o ON o.campaign = c.campaign WHERE o.state = 'sent'),
+    bought AS (
+        SELECT m.variant, m.customer_id, m.sent_at, m.delivered_at, m.opened_at, p.net
+        FROM member m CROSS JOIN c
+        LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m.customer_id AND p.order_at >= m.since
+                           AND p.order_at < m.since + make_interval(days => c.attribution_days) AND p.order_at <= campaign_effect.as_of) p ON true),
+    held AS (
+        SELECT count(*) AS n, count(p.net) AS ordered, coalesce(sum(p.net), 0) AS revenue
+        FROM c CROSS JOIN LATERAL crm.members(c.held_out) m
+        LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m AND p.order_at >= c.launched_at
+                           AND p.order_at < c.launched_at + make_interval(days => c.attribution_days) AND p.order_at <= campaign_effect.as_of) p ON true),
+    treated AS (
+        SELECT coalesce(b.variant, 'all') AS variant, count(*) AS sent, count(b.delivered_at) AS delivered, count(b.opened_at) AS opened,
+               count(b.net) AS ordered, coalesce(sum(b.net), 0) AS revenue
+        FROM bought b GROUP BY GROUPING SETS ((b.variant), ())
+        HAVING count(*) > 0)
+    SELECT t.variant, t.sent, t.delivered, t.opened, t.ordered, round(100.0 * t.ordered / t.sent, 2), t.revenue, h.n, h.ordered,
+           u.points, u.low, u.high, u.significant,
+           CASE WHEN h.n > 0 THEN round(t.revenue - h.revenue * t.sent / h.n, 2) END,
+           t.sent * c.message_cost + CASE t.variant WHEN 'all' THEN c.fixed_cost ELSE 0 END,
+           CASE WHEN h.n > 0 THEN round((t.revenue - h.revenue * t.sent / h.n - t.sent * c.message_cost - c.fixed_cost) / nullif(t.sent * c.message_cost + c.fixed_cost, 0), 2) END
+    FROM treated t CROSS JOIN held h CROSS JOIN c
+    LEFT JOIN LATERAL crm.uplift(t.sent, t.ordered, h.n, h.ordered) u ON h.n > 0
+    ORDER BY t.variant = 'all', t.variant;
+END;
+COMMENT ON FUNCTION campaign_effect(text, timestamptz) IS
+'what came of a campaign, by variant and in all: orders within attribution_days of sending, against the hold-out over the same days from the launch. uplift is in percentage points with its 95 % interval by Newcombe''s method (crm.uplift); extra_revenue is what the hold-out did not bring, scaled; roi is (extra revenue - cost) / cost';
+
+CREATE TABLE order_message (
+    event text PRIMARY KEY CHECK (event IN ('confirmed', 'in_production', 'shipped', 'received')),
+    channel text NOT NULL DEFAULT 'sms',
+    template text NOT NULL REFERENCES message_template,
+    survey text,
+    active boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE order_message IS 'which order events are told to the customer; received may invite to a survey, once an order';
+
+CREATE FUNCTION tell_order(customer_id bigint, channel text, order_no text, event text, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    m order_message;
+    told boolean;
+BEGIN
+    SELECT o.* INTO m FROM order_message o WHERE o.event = tell_order.event AND o.active;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
+    SELECT tell_order.customer_id, m.channel, 'service', m.template,
+           jsonb_build_object('order_no', tell_order.order_no, 'event', tell_order.event,
+                              'link', CASE WHEN m.survey IS NOT NULL THEN invite(tell_order.customer_id, m.survey, tell_order.channel || '/' || tell_order.order_no, as_of) END),
+           format('order/%s/%s/%s', tell_order.channel, tell_order.order_no, tell_order.event), as_of
+    WHERE contact_refusal(tell_order.customer_id, m.channel, 'service', as_of) IS NULL
+    ON CONFLICT DO NOTHING;
+    told := FOUND;
+    RETURN told;
+END
+$$;
+COMMENT ON FUNCTION tell_order(bigint, text, text, text, timestamptz) IS 'puts the message of an order event (confirmed, in_production, shipped, received) into the outbox, once an order and event; false when nothing is to be said';
+
+CREATE FUNCTION order_told() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM order_message m WHERE m.active) THEN
+        PERFORM tell_order(n.customer_id, n.channel, n.order_no, CASE n.status WHEN 'paid' THEN 'confirmed' WHEN 'shipped' THEN 'shipped' ELSE 'received' END)
+        FROM new_rows n WHERE n.status IN ('paid', 'shipped', 'completed');
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION order_told() FROM PUBLIC;
+CREATE TRIGGER order_told_insert AFTER INSERT ON purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION order_told();
+CREATE TRIGGER order_told_update AFTER UPDATE ON purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION order_told();
+
+CREATE VIEW outbox_backlog AS
+SELECT channel, purpose, count(*) FILTER (WHERE state = 'pending' AND due_at <= now()) AS due, count(*) FILTER (WHERE state = 'pending' AND due_at > now()) AS later,
+       count(*) FILTER (WHERE state = 'claimed') AS claimed, count(*) FILTER (WHERE state = 'dead') AS dead, min(due_at) FILTER (WHERE state = 'pending') AS oldest
+FROM outbox WHERE state IN ('pending', 'claimed', 'dead') GROUP BY 1, 2;
+COMMENT ON VIEW outbox_backlog IS 'what waits to be sent, and dead letters';
