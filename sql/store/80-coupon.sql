@@ -259,16 +259,17 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    UPDATE coupon k SET state = CASE WHEN k.valid_until <= now() THEN 'expired' ELSE 'issued' END, order_channel = NULL, order_no = NULL, locked_until = NULL, redeemed_at = NULL, discount = NULL
-    FROM new_rows n
-    WHERE k.customer_id = n.customer_id AND k.order_channel = n.channel AND k.order_no = n.order_no AND k.state IN ('locked', 'redeemed')
-      AND (n.status IN ('cancelled', 'refunded') OR (n.refunded = n.amount AND n.amount > 0));
+    PERFORM return_coupon(k.code) FROM coupon k
+    WHERE k.customer_id = NEW.customer_id AND k.order_channel = NEW.channel AND k.order_no = NEW.order_no AND k.state IN ('locked', 'redeemed');
     RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION coupon_order_refunded() IS 'trigger of purchase: gives the coupons of an order back when it is cancelled or refunded in full';
 REVOKE EXECUTE ON FUNCTION coupon_order_refunded() FROM PUBLIC;
-CREATE TRIGGER coupon_order_refunded AFTER UPDATE ON purchase REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION coupon_order_refunded();
+-- The condition keeps every other change of an order free of the call.
+CREATE TRIGGER coupon_order_refunded AFTER UPDATE ON purchase FOR EACH ROW
+    WHEN (NEW.status IN ('cancelled', 'refunded') AND OLD.status <> NEW.status OR NEW.refunded = NEW.amount AND OLD.refunded < NEW.refunded)
+    EXECUTE FUNCTION coupon_order_refunded();
 
 CREATE FUNCTION expire_coupons(as_of timestamptz DEFAULT now()) RETURNS bigint
 LANGUAGE sql

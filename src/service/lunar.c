@@ -5,6 +5,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 
 /* Years for which the Chinese calendar of ICU is used; its astronomy is less certain far from today. */
 #define LUNAR_FIRST_YEAR 1900
@@ -68,29 +69,72 @@ lunar_of_days(int days, UnicodeLunarDay *lunar)
 }
 
 /*
+ * The months of a lunar year, kept once computed: ICU's astronomy takes a good part of a millisecond a day
+ */
+typedef struct LunarYear
+{
+	int months; /* 12 or 13; 0 before it is computed */
+	int starts[14];
+	int8 month[13];
+	bool leap[13];
+} LunarYear;
+
+/* One year beyond those offered, since the last days of a Gregorian year may need it. */
+static LunarYear lunar_years[LUNAR_LAST_YEAR - LUNAR_FIRST_YEAR + 3];
+
+/*
+ * The months of a lunar year from the one before LUNAR_FIRST_YEAR on
+ */
+static const LunarYear *
+get_lunar_year(int year)
+{
+	LunarYear *result = &lunar_years[year - LUNAR_FIRST_YEAR + 1];
+	LunarYear found = {0};
+	UnicodeLunarDay lunar = {.year = year, .month = 1, .day = 5};
+	int start;
+
+	if (result->months > 0)
+		return result;
+
+	/* From a day well inside the first month back to its first, then month by month. */
+	if (!unicode_days_of_lunar(&lunar, &start))
+		elog(ERROR, "lunar year %d has no first month", year);
+	lunar_of_days(start, &lunar);
+	start -= lunar.day - 1;
+	for (;;)
+	{
+		lunar_of_days(start, &lunar);
+		if (lunar.day != 1 || found.months > 13)
+			elog(ERROR, "months of lunar year %d do not follow each other", year);
+		found.starts[found.months] = start;
+		if (lunar.year != year)
+			break;
+		if (found.months == 13)
+			elog(ERROR, "lunar year %d has more than 13 months", year);
+		found.month[found.months] = (int8) lunar.month;
+		found.leap[found.months] = lunar.leap;
+		found.months++;
+		lunar_of_days(start + 29, &lunar);
+		start += lunar.day == 1 ? 29 : 30;
+	}
+	*result = found;
+	return result;
+}
+
+/*
  * The day from 1970-01-01 of a lunar day; false when that year has no such day
  */
 static bool
 days_of_lunar(const UnicodeLunarDay *lunar, int *days)
 {
-	/* ICU's own answer may be a day off, or miss the thirtieth day of a month that it thinks short. */
-	UnicodeLunarDay near = *lunar;
-	int guess;
+	const LunarYear *year = get_lunar_year(lunar->year);
 
-	near.day = Min(lunar->day, 29);
-	if (!unicode_days_of_lunar(&near, &guess))
-		return false;
-	guess += lunar->day - near.day;
-	for (int candidate = guess - 1; candidate <= guess + 1; candidate++)
+	for (int i = 0; i < year->months; i++)
 	{
-		UnicodeLunarDay found;
-
-		lunar_of_days(candidate, &found);
-		if (found.year == lunar->year && found.month == lunar->month && found.leap == lunar->leap &&
-			found.day == lunar->day)
+		if (year->month[i] == lunar->month && year->leap[i] == lunar->leap)
 		{
-			*days = candidate;
-			return true;
+			*days = year->starts[i] + lunar->day - 1;
+			return *days < year->starts[i + 1];
 		}
 	}
 	return false;
@@ -121,14 +165,26 @@ lunar_date(PG_FUNCTION_ARGS)
 	TupleDesc tupdesc;
 	Datum values[4];
 	bool nulls[4] = {false};
+	const LunarYear *months;
+	int days;
+	int i;
 
-	if (DATE_NOT_FINITE(date) || date < -40000 || date > 40000)
+	if (!DATE_NOT_FINITE(date))
+		j2date(date + POSTGRES_EPOCH_JDATE, &lunar.year, &lunar.month, &lunar.day);
+	if (DATE_NOT_FINITE(date) || lunar.year < LUNAR_FIRST_YEAR || lunar.year > LUNAR_LAST_YEAR)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("date is out of range for the lunar calendar"),
 				 errhint("The lunar calendar is offered for %d to %d.", LUNAR_FIRST_YEAR, LUNAR_LAST_YEAR)));
-	lunar_of_days(date + EPOCH_DAYS, &lunar);
-	check_lunar_year(lunar.year);
+	days = date + EPOCH_DAYS;
+	months = get_lunar_year(lunar.year);
+	if (days < months->starts[0])
+		months = get_lunar_year(--lunar.year);
+	for (i = 0; days >= months->starts[i + 1]; i++)
+		;
+	lunar.month = months->month[i];
+	lunar.leap = months->leap[i];
+	lunar.day = days - months->starts[i] + 1;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
