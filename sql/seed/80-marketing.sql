@@ -20,3 +20,7 @@ SELECT 'agent', 'table', t, 'SELECT' FROM unnest('{coupon,coupon_template,messag
 INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) VALUES
     ('coupon', '*', 'keep', 0, true, 'what was given'),
     ('outbox', '*', 'delete', 0, true, 'messages to the person');
+
+INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) VALUES
+    ('automation_run', '*', 'keep', 0, true, 'where the person was in a flow'),
+    ('automation_log', '*', 'keep', 0, true, 'what a flow did');

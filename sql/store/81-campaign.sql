@@ -334,14 +334,15 @@ BEGIN ATOMIC
     SELECT t.variant, t.sent, t.delivered, t.opened, t.ordered, round(100.0 * t.ordered / t.sent, 2), t.revenue, h.n, h.ordered,
            u.points, u.low, u.high, u.significant,
            CASE WHEN h.n > 0 THEN round(t.revenue - h.revenue * t.sent / h.n, 2) END,
-           t.sent * c.message_cost + CASE t.variant WHEN 'all' THEN c.fixed_cost ELSE 0 END,
-           CASE WHEN h.n > 0 THEN round((t.revenue - h.revenue * t.sent / h.n - t.sent * c.message_cost - c.fixed_cost) / nullif(t.sent * c.message_cost + c.fixed_cost, 0), 2) END
+           k.cost,
+           CASE WHEN h.n > 0 THEN round((t.revenue - h.revenue * t.sent / h.n - k.cost) / nullif(k.cost, 0), 2) END
     FROM treated t CROSS JOIN held h CROSS JOIN c
+    CROSS JOIN LATERAL (SELECT t.sent * c.message_cost + CASE t.variant WHEN 'all' THEN c.fixed_cost ELSE 0 END AS cost) k
     LEFT JOIN LATERAL crm.uplift(t.sent, t.ordered, h.n, h.ordered) u ON h.n > 0
     ORDER BY t.variant = 'all', t.variant;
 END;
 COMMENT ON FUNCTION campaign_effect(text, timestamptz) IS
-'what came of a campaign, by variant and in all: orders within attribution_days of sending, against the hold-out over the same days from the launch. uplift is in percentage points with its 95 % interval by Newcombe''s method (crm.uplift); extra_revenue is what the hold-out did not bring, scaled; roi is (extra revenue - cost) / cost';
+'what came of a campaign, by variant and in all: orders within attribution_days of sending, against the hold-out over the same days from the launch. uplift is in percentage points with its 95 % interval by Newcombe''s method (crm.uplift); extra_revenue is what the hold-out did not bring, scaled; roi is (extra revenue - cost) / cost, the fixed cost counting only in all';
 
 CREATE TABLE order_message (
     event text PRIMARY KEY CHECK (event IN ('confirmed', 'in_production', 'shipped', 'received')),

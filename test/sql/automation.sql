@@ -20,7 +20,7 @@ INSERT INTO automation_step (automation, step, wait, condition, action, params) 
 -- A step without what its action needs, or with a condition over something unknown, is refused.
 INSERT INTO automation_step (automation, step, action) VALUES ('welcome', 9, 'coupon');
 INSERT INTO automation_step (automation, step, action, condition) VALUES ('welcome', 9, 'end', 'no_such_column > 1');
-INSERT INTO automation (automation, name, trigger) VALUES ('x', 'x', 'rule');
+INSERT INTO automation (automation, name, trigger, since) VALUES ('x', 'x', 'rule', '2026-01-01');
 
 INSERT INTO purchase (customer_id, order_no, amount, paid_at) SELECT i, 'a' || i, 100, timestamptz '2026-02-02 10:00' FROM generate_series(1, 4) i;
 CALL run_automations('2026-02-02 11:00');

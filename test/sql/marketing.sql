@@ -83,8 +83,8 @@ SELECT freeze_campaign('spring');
 -- Over all campaigns one SMS a day.
 INSERT INTO campaign (campaign, name, channel, audience, holdout, seed, scheduled_at) VALUES ('second', '二', 'sms', audience('{51,52,1,2}'), 0, 1, '2026-04-02 10:00');
 INSERT INTO campaign_variant (campaign, variant, template) VALUES ('second', 'a', 'win');
-SELECT o.customer_id IS NOT NULL AS had_one, m IS NOT NULL AS gets_second
-FROM freeze_campaign('second', '2026-04-02 09:30') f, unnest('{51,52,1,2}'::bigint[]) i LEFT JOIN outbox o ON o.customer_id = i LEFT JOIN LATERAL (SELECT m FROM members((SELECT target FROM campaign WHERE campaign = 'second')) m WHERE m = i) m ON true ORDER BY 1;
+SELECT state, refused FROM freeze_campaign('second', '2026-04-02 09:30');
+SELECT i, EXISTS (SELECT FROM outbox o WHERE o.customer_id = i) AS had_one, c.target @> i AS gets_second FROM campaign c, unnest('{51,52,1,2}'::bigint[]) i WHERE c.campaign = 'second' ORDER BY 1;
 
 -- Workers: claimed, sent, failed, dead; a lease that ends brings the message back.
 SELECT count(*), min(attempts) FROM claim_outbox('w1', 10, as_of => '2026-04-02 09:00');
@@ -93,8 +93,8 @@ SELECT render_message(customer_id, outbox_id) LIKE '客%' AS rendered FROM outbo
 SELECT sent_outbox('w1', array_agg(customer_id), array_agg(outbox_id), '2026-04-02 09:00:10') FROM outbox WHERE claimed_by = 'w2';
 SELECT sent_outbox('w2', array_agg(customer_id), array_agg(outbox_id), '2026-04-02 09:00:10') = count(*) AS acknowledged FROM outbox WHERE claimed_by = 'w2';
 SELECT count(*), min(attempts) FROM claim_outbox('w3', 1000, as_of => '2026-04-02 09:02');
-SELECT state, due_at FROM (SELECT customer_id, outbox_id FROM outbox WHERE claimed_by = 'w3' ORDER BY 1 LIMIT 1) o, failed_outbox('w3', o.customer_id, o.outbox_id, 'gateway down', '2026-04-02 09:02') f, outbox b
-WHERE b.customer_id = o.customer_id AND b.outbox_id = o.outbox_id;
+SELECT failed_outbox('w3', customer_id, outbox_id, 'gateway down', '2026-04-02 09:02') FROM outbox WHERE claimed_by = 'w3' ORDER BY customer_id LIMIT 1;
+SELECT state, due_at, error FROM outbox WHERE error IS NOT NULL;
 UPDATE outbox SET attempts = 5 WHERE claimed_by = 'w3' AND customer_id = (SELECT max(customer_id) FROM outbox WHERE claimed_by = 'w3');
 SELECT failed_outbox('w3', customer_id, outbox_id, 'no such number', '2026-04-02 09:02') FROM outbox WHERE attempts = 5 AND claimed_by = 'w3';
 SELECT channel, purpose, dead FROM outbox_backlog WHERE dead > 0;
