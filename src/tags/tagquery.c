@@ -118,6 +118,8 @@ tagquery_cmp(PG_FUNCTION_ARGS)
 
 	if (order == 0)
 		order = (VARSIZE_ANY_EXHDR(a) > VARSIZE_ANY_EXHDR(b)) - (VARSIZE_ANY_EXHDR(a) < VARSIZE_ANY_EXHDR(b));
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
 	PG_RETURN_INT32(order < 0 ? -1 : order > 0);
 }
 
@@ -173,6 +175,8 @@ Datum
 tagquery_hash(PG_FUNCTION_ARGS)
 {
 	struct varlena *query = PG_GETARG_TAGQUERY_PP(0);
+	Datum hash = hash_any((unsigned char *) VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query));
 
-	return hash_any((unsigned char *) VARDATA_ANY(query), VARSIZE_ANY_EXHDR(query));
+	PG_FREE_IF_COPY(query, 0);
+	return hash;
 }

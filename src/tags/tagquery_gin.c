@@ -206,12 +206,14 @@ gin_tagquery_prefix(PG_FUNCTION_ARGS)
 	const TagsetView *view = (const TagsetView *) PG_GETARG_POINTER(3);
 	int length = VARSIZE_ANY_EXHDR(prefix);
 	int rest = (int) VARSIZE_ANY_EXHDR(key) - length;
+	int result = 0;
 
 	if (rest < 0 || memcmp(VARDATA_ANY(prefix), VARDATA_ANY(key), length) != 0)
-		PG_RETURN_INT32(1);
-	if (rest > 0 && !tagquery_bytes_match((const uint8 *) VARDATA_ANY(key) + length, rest, view))
-		PG_RETURN_INT32(-1);
-	PG_RETURN_INT32(0);
+		result = 1;
+	else if (rest > 0 && !tagquery_bytes_match((const uint8 *) VARDATA_ANY(key) + length, rest, view))
+		result = -1;
+	PG_FREE_IF_COPY(key, 1);
+	PG_RETURN_INT32(result);
 }
 
 /*

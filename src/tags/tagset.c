@@ -191,25 +191,29 @@ PG_FUNCTION_INFO_V1(tagset_cmp);
 Datum
 tagset_cmp(PG_FUNCTION_ARGS)
 {
+	struct varlena *a = PG_GETARG_TAGSET_PP(0);
+	struct varlena *b = PG_GETARG_TAGSET_PP(1);
 	TagScan a_scan;
 	TagScan b_scan;
+	Tag a_tag;
+	Tag b_tag;
+	bool has_a;
+	bool has_b;
+	int order = 0;
 
-	tag_scan_begin(&a_scan, PG_GETARG_TAGSET_PP(0));
-	tag_scan_begin(&b_scan, PG_GETARG_TAGSET_PP(1));
-	for (;;)
+	tag_scan_begin(&a_scan, a);
+	tag_scan_begin(&b_scan, b);
+	do
 	{
-		Tag a;
-		Tag b;
-		bool has_a = tag_scan_next(&a_scan, &a);
-		bool has_b = tag_scan_next(&b_scan, &b);
-		int order;
+		has_a = tag_scan_next(&a_scan, &a_tag);
+		has_b = tag_scan_next(&b_scan, &b_tag);
+		order = has_a && has_b ? tag_compare(&a_tag, &b_tag) : (int) has_a - (int) has_b;
+	} while (order == 0 && has_a && has_b);
 
-		if (!has_a || !has_b)
-			PG_RETURN_INT32((int) has_a - (int) has_b);
-		order = tag_compare(&a, &b);
-		if (order != 0)
-			PG_RETURN_INT32(order < 0 ? -1 : 1);
-	}
+	/* Sorting calls this without end in one memory context. */
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	PG_RETURN_INT32((order > 0) - (order < 0));
 }
 
 #define compare_sets(fcinfo) DatumGetInt32(DirectFunctionCall2(tagset_cmp, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)))
@@ -246,24 +250,30 @@ tagset_ge(PG_FUNCTION_ARGS)
  * Have two sets the same tags? They then have the same bytes
  */
 static bool
-same_bytes(const struct varlena *a, const struct varlena *b)
+same_bytes(FunctionCallInfo fcinfo)
 {
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		   memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+	struct varlena *a = PG_GETARG_TAGSET_PP(0);
+	struct varlena *b = PG_GETARG_TAGSET_PP(1);
+	bool same = VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+				memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+
+	PG_FREE_IF_COPY(a, 0);
+	PG_FREE_IF_COPY(b, 1);
+	return same;
 }
 
 PG_FUNCTION_INFO_V1(tagset_eq);
 Datum
 tagset_eq(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(same_bytes(PG_GETARG_TAGSET_PP(0), PG_GETARG_TAGSET_PP(1)));
+	PG_RETURN_BOOL(same_bytes(fcinfo));
 }
 
 PG_FUNCTION_INFO_V1(tagset_ne);
 Datum
 tagset_ne(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!same_bytes(PG_GETARG_TAGSET_PP(0), PG_GETARG_TAGSET_PP(1)));
+	PG_RETURN_BOOL(!same_bytes(fcinfo));
 }
 
 /*
@@ -274,8 +284,10 @@ Datum
 tagset_hash(PG_FUNCTION_ARGS)
 {
 	struct varlena *set = PG_GETARG_TAGSET_PP(0);
+	Datum hash = hash_any((unsigned char *) VARDATA_ANY(set), VARSIZE_ANY_EXHDR(set));
 
-	return hash_any((unsigned char *) VARDATA_ANY(set), VARSIZE_ANY_EXHDR(set));
+	PG_FREE_IF_COPY(set, 0);
+	return hash;
 }
 
 /*
@@ -286,6 +298,8 @@ Datum
 tagset_hash_extended(PG_FUNCTION_ARGS)
 {
 	struct varlena *set = PG_GETARG_TAGSET_PP(0);
+	Datum hash = hash_any_extended((unsigned char *) VARDATA_ANY(set), VARSIZE_ANY_EXHDR(set), PG_GETARG_INT64(1));
 
-	return hash_any_extended((unsigned char *) VARDATA_ANY(set), VARSIZE_ANY_EXHDR(set), PG_GETARG_INT64(1));
+	PG_FREE_IF_COPY(set, 0);
+	return hash;
 }
