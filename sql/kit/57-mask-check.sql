@@ -55,11 +55,12 @@ END
 $$;
 COMMENT ON FUNCTION check_mask_roles(regclass) IS 'roles that can read masked columns of a table without being its owner, a reader or a superuser; part of check_masks';
 
-CREATE FUNCTION mention_of(relation name) RETURNS text
+CREATE FUNCTION mention_of(schema name, relation name) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN pg_catalog.replace('(\m(from|join|into|update|using|table|only)\M|\mfrom\M[^;()]*,|\.)\s*"?NAME"?(?![[:alnum:]_])',
+RETURN pg_catalog.replace(pg_catalog.replace('(\m(from|join|into|update|using|table|only)\M|\mfrom\M[^;()]*,|\mSCHEMA"?\.)\s*"?NAME"?(?![[:alnum:]_])',
+                                             'SCHEMA', pg_catalog.regexp_replace(schema::text, '([^[:alnum:]_])', '\\\1', 'g')),
                           'NAME', pg_catalog.regexp_replace(relation::text, '([^[:alnum:]_])', '\\\1', 'g'));
-COMMENT ON FUNCTION mention_of(name) IS 'a regular expression that finds where SQL text reads or writes a relation of this name';
+COMMENT ON FUNCTION mention_of(name, name) IS 'a regular expression that finds where SQL text reads or writes a relation of this name';
 
 CREATE FUNCTION check_mask_objects(tab regclass)
 RETURNS TABLE (way text, who text, detail text)
@@ -130,7 +131,7 @@ BEGIN
                OR l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL
                   AND EXISTS (SELECT FROM pg_class c
                               WHERE (c.oid = ANY (tree) OR c.oid = ANY (tainted))
-                                AND p.prosrc ~* crm.mention_of(c.relname)))
+                                AND p.prosrc ~* crm.mention_of((SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace), c.relname)))
         GROUP BY p.oid;
 
     RETURN QUERY

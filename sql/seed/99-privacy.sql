@@ -43,6 +43,7 @@ FROM (VALUES
     ('ticket', 'category,channel,order_channel,order_no,product,reference,root_cause,assignee', 'keep', 'for reports'),
     ('ticket_event', 'remark', 'null', 'free text'),
     ('ticket_event', 'action,from_state,to_state', 'keep', NULL),
+    ('tier_change', '*', 'keep', 'what a tier rested on'),
     ('points_note', '*', 'delete', 'free text; the ledger holds a salted hash of it'),
     ('points_entry', '*', 'keep', 'the ledger'),
     ('points_account', '*', 'keep', 'the ledger'),

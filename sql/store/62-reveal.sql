@@ -46,6 +46,14 @@ CREATE SEQUENCE reveal_counter_5 MINVALUE 0 START 0;
 CREATE SEQUENCE reveal_counter_6 MINVALUE 0 START 0;
 CREATE SEQUENCE reveal_counter_7 MINVALUE 0 START 0;
 CREATE SEQUENCE reveal_counter_8 MINVALUE 0 START 0;
+COMMENT ON SEQUENCE reveal_counter_1 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_2 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_3 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_4 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_5 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_6 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_7 IS 'a counter of reveal_limit';
+COMMENT ON SEQUENCE reveal_counter_8 IS 'a counter of reveal_limit';
 
 CREATE FUNCTION set_reveal_limit(role name, per_hour integer DEFAULT NULL, per_day integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
