@@ -48,8 +48,10 @@ ALTER TABLE customer ADD COLUMN tags crm.tagset NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN customer.tags IS 'the customer''s tags; every change is written to tag_event';
 CREATE INDEX customer_tags ON customer USING gin (tags);
 
+-- No foreign key: only the triggers of customer write here, in the statement that writes the customer, and a check for each
+-- event would cost more than the event.
 CREATE TABLE tag_event (
-    customer_id bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
+    customer_id bigint NOT NULL,
     event_id bigint GENERATED ALWAYS AS IDENTITY,
     tag text COLLATE "C" NOT NULL,
     added boolean NOT NULL,
@@ -102,12 +104,26 @@ CREATE TRIGGER tags_updated AFTER UPDATE ON customer
 CREATE TRIGGER tags_deleted AFTER DELETE ON customer
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION crm.tags_changed();
 
+CREATE FUNCTION customers_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    DELETE FROM tag_event e USING old_rows o WHERE e.customer_id = o.customer_id;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION customers_deleted() FROM PUBLIC;
+COMMENT ON FUNCTION customers_deleted() IS 'statement trigger: the events of a customer go with it';
+CREATE TRIGGER tag_events_deleted AFTER DELETE ON customer
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION customers_deleted();
+
 CREATE FUNCTION customers_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    TRUNCATE tag_audience, tag_audience_change;
+    TRUNCATE tag_audience, tag_audience_change, tag_event;
     RETURN NULL;
 END
 $$;

@@ -1,11 +1,11 @@
 /*
- * The peer of crm.audience: the same operations by CRoaring alone, on two bitmaps in memory. Prints milliseconds of each.
+ * The peer of crm.audience: the same operations by CRoaring alone, on two bitmaps in memory. Prints the least milliseconds of each.
  */
+#include <math.h>
 #include <roaring/roaring.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define REPEAT 15
@@ -34,15 +34,6 @@ read_bitmap(const char *path)
 	return bitmap;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a;
-	double y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -53,7 +44,7 @@ main(int argc, char **argv)
 
 	for (int op = 0; op < 6; op++)
 	{
-		double times[REPEAT];
+		double least = 1e9;
 
 		for (int i = 0; i < REPEAT; i++)
 		{
@@ -86,10 +77,9 @@ main(int argc, char **argv)
 			if (result != NULL)
 				roaring_bitmap_free(result);
 			clock_gettime(CLOCK_MONOTONIC, &to);
-			times[i] = (to.tv_sec - from.tv_sec) * 1e3 + (to.tv_nsec - from.tv_nsec) / 1e6;
+			least = fmin(least, (to.tv_sec - from.tv_sec) * 1e3 + (to.tv_nsec - from.tv_nsec) / 1e6);
 		}
-		qsort(times, REPEAT, sizeof(double), compare);
-		printf("%s %.6f\n", names[op], times[REPEAT / 2]);
+		printf("%s %.6f\n", names[op], least);
 	}
 	return sum == 42;
 }
