@@ -18,6 +18,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 char *crm_key_folder;
 
@@ -56,8 +57,14 @@ hash_person(const char *person, int length, char *hash)
 const char *
 person_key_folder(void)
 {
+	static char looked_at[MAXPGPATH] = "";
+	static TimestampTz looked = 0;
 	struct stat folder;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
 
+	/* Once a second is often enough. */
+	if (looked != 0 && strcmp(looked_at, crm_key_folder) == 0 && !TimestampDifferenceExceeds(looked, now, 1000))
+		return crm_key_folder;
 	if (crm_key_folder == NULL || crm_key_folder[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_CRM_PERSON_KEY),
@@ -72,6 +79,8 @@ person_key_folder(void)
 				(errcode(ERRCODE_CRM_PERSON_KEY),
 				 errmsg("the key folder can be read by others, or is no folder of the server's user"),
 				 errhint("Make it owned by the server's user with mode 0700.")));
+	strlcpy(looked_at, crm_key_folder, sizeof(looked_at));
+	looked = now;
 	return crm_key_folder;
 }
 

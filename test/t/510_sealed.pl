@@ -62,6 +62,9 @@ like(sql(q{SELECT '13812341234'::crm.sealed}), qr/ERROR:  22P02: invalid input s
 unlike(sql(q{SELECT '13812341234'::crm.sealed}), qr/ERROR.*13812341234/, 'and is not repeated in the message');
 like(sql(qq{SELECT '$sealed'::crm.sealed = '$sealed'::crm.sealed}), qr/ERROR:  42883/, 'there is no operator');
 
+is(sql(q{CREATE TABLE plain (id int, phone text); INSERT INTO plain VALUES (1, '13812341234'); ALTER TABLE plain ALTER phone TYPE crm.sealed USING crm.seal(phone, 'plain.phone', id::text);
+	SELECT crm.unseal(phone, 'plain.phone', '1') FROM plain}), '13812341234', 'a column is sealed in place');
+
 # Changed values: every byte and every length.
 my $bytes = decode_base64($sealed);
 my ($opened, $leaked) = (0, 0);
