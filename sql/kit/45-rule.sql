@@ -93,3 +93,7 @@ COMMENT ON FUNCTION rule_guard() IS 'BEFORE INSERT OR UPDATE trigger, for each r
 CREATE FUNCTION anniversary(day date, as_of date) RETURNS date
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION anniversary(date, date) IS 'the first day on or after as_of on which a date comes round again; 29 February comes round on 28 February in common years';
+
+CREATE FUNCTION value_rules_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION value_rules_changed() IS 'statement trigger of tables whose rules the order path keeps compiled (tier, tag_rule, settings): makes every session read them again';

@@ -127,7 +127,7 @@ CREATE TABLE lifecycle_change (
 COMMENT ON TABLE lifecycle_change IS 'when customers passed from stage to stage; written by record_lifecycle';
 COMMENT ON COLUMN lifecycle_change.at IS 'when the limit was passed: the order, or 00:00 in the store''s time zone of the day on which the silence became too long';
 
-CREATE FUNCTION lifecycle_since(stage text, joined_at timestamptz, first_order_at timestamptz, last_order_at timestamptz, as_of timestamptz)
+CREATE FUNCTION lifecycle_since(stage text, before text, joined_at timestamptz, first_order_at timestamptz, last_order_at timestamptz, as_of timestamptz)
 RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -135,14 +135,19 @@ BEGIN ATOMIC
                WHEN 'prospect' THEN least(lifecycle_since.joined_at, lifecycle_since.as_of)
                WHEN 'new' THEN lifecycle_since.first_order_at
                WHEN 'returned' THEN lifecycle_since.last_order_at
-               WHEN 'active' THEN lifecycle_since.last_order_at
+               WHEN 'active' THEN CASE
+                   WHEN lifecycle_since.before = 'returned'
+                       THEN ((lifecycle_since.last_order_at AT TIME ZONE l.time_zone)::date + l.returned_days + 1)::timestamp AT TIME ZONE l.time_zone
+                   WHEN lifecycle_since.first_order_at = lifecycle_since.last_order_at
+                       THEN ((lifecycle_since.first_order_at AT TIME ZONE l.time_zone)::date + l.new_days + 1)::timestamp AT TIME ZONE l.time_zone
+                   ELSE lifecycle_since.last_order_at END
                ELSE ((lifecycle_since.last_order_at AT TIME ZONE l.time_zone)::date
                      + CASE lifecycle_since.stage WHEN 'dormant' THEN l.active_days WHEN 'at_risk' THEN l.dormant_days ELSE l.at_risk_days END
                      + 1)::timestamp AT TIME ZONE l.time_zone
            END
     FROM lifecycle_limits l;
 END;
-COMMENT ON FUNCTION lifecycle_since(text, timestamptz, timestamptz, timestamptz, timestamptz) IS 'when a customer came into a stage, by the dates of the orders';
+COMMENT ON FUNCTION lifecycle_since(text, text, timestamptz, timestamptz, timestamptz, timestamptz) IS 'when a customer came into a stage, by the dates of the orders';
 
 CREATE FUNCTION record_lifecycle_batch(after_id bigint, as_of timestamptz, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
 LANGUAGE plpgsql
@@ -156,7 +161,7 @@ BEGIN
     END IF;
     WITH stage AS (
         SELECT v.customer_id, v.lifecycle, p.lifecycle AS before,
-               greatest(lifecycle_since(v.lifecycle, c.joined_at, o.first_order_at, o.last_order_at, record_lifecycle_batch.as_of), p.since) AS at
+               greatest(lifecycle_since(v.lifecycle, p.lifecycle, c.joined_at, o.first_order_at, o.last_order_at, record_lifecycle_batch.as_of), p.since) AS at
         FROM customer_lifecycle_at(record_lifecycle_batch.as_of) v
         JOIN customer c ON c.customer_id = v.customer_id
         JOIN customer_orders_at(record_lifecycle_batch.as_of) o ON o.customer_id = v.customer_id

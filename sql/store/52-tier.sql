@@ -330,7 +330,7 @@ BEGIN
                 FROM k JOIN tier t ON t.seq = k.new_seq
             ), history AS (
                 INSERT INTO tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before)
-                SELECT l.customer_id, l.tier, l.new_tier, l.value, CASE WHEN l.basis = ''earned'' THEN ''period_end'' ELSE ''grant_ended'' END, l.judged_at,
+                SELECT l.customer_id, l.tier, l.new_tier, CASE WHEN l.basis = ''earned'' THEN l.value END, CASE WHEN l.basis = ''earned'' THEN ''period_end'' ELSE ''grant_ended'' END, l.judged_at,
                        CASE WHEN l.basis = ''earned'' THEN (rule_threshold(l.keep)).threshold END, CASE WHEN l.basis = ''earned'' THEN l.keep END, l.new_end, l.last_change + 1,
                        jsonb_build_object(''tier'', l.tier, ''since'', l.since, ''basis'', l.basis, ''period_end'', l.period_end, ''peak'', l.peak, ''rests_on'', l.rests_on)
                 FROM l WHERE NOT l.waits AND l.new_tier <> l.tier

@@ -100,7 +100,7 @@ BEGIN ATOMIC
                                                        WHERE b.tier = h.tier AND b.kind = 'discount' AND b.threshold <= price_for.amount), 1) AS rate
                               FROM (SELECT tier_at(price_for.customer_id, price_for.as_of) AS tier) h) t
           CROSS JOIN LATERAL (SELECT coalesce((SELECT has_tag(c.tags, s.platform_tag) FROM customer c WHERE c.customer_id = price_for.customer_id), false) AS member) m) p
-    CROSS JOIN LATERAL (SELECT least(coalesce(max(b.value), 0), p.discounted) AS reduction FROM tier_benefit b
+    CROSS JOIN LATERAL (SELECT round(least(coalesce(max(b.value), 0), p.discounted), 2) AS reduction FROM tier_benefit b
                         WHERE b.tier = p.tier AND b.kind = 'full_reduction'
                           AND b.threshold <= CASE p.reduction_on WHEN 'list' THEN p.list ELSE p.discounted END) r;
 END;

@@ -302,3 +302,7 @@ END
 $$;
 COMMENT ON PROCEDURE apply_tag_rules(timestamptz, integer, regclass) IS
 'sets and removes the tags of all rules in one pass over the customers. Tags set by hand stay; a disabled rule loses its tags. Commits by batch; running it again changes nothing';
+
+CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tag_rule FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
+CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tier FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
+CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON settings FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
