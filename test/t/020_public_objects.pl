@@ -1,0 +1,74 @@
+# Everything public says what it is for, nothing privileged follows a foreign search_path, and the pages speak of things that are there.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
+$node->append_conf('postgresql.conf', "fsync = off\n");
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sql(q{CREATE EXTENSION crm; SELECT crm.create_store('shop')});
+
+# What the server calls by itself (I/O, operators, aggregates' inner functions, opclass support, triggers) needs no comment of its own.
+is( sql(q{
+    SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE p.pronamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND obj_description(p.oid, 'pg_proc') IS NULL
+      AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) t WHERE t IN ('internal'::regtype, 'cstring'::regtype))
+      AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype)
+      AND NOT EXISTS (SELECT FROM pg_operator o WHERE o.oprcode = p.oid)
+      AND NOT EXISTS (SELECT FROM pg_amproc a WHERE a.amproc = p.oid)
+      AND NOT EXISTS (SELECT FROM pg_aggregate a WHERE p.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn))
+      AND NOT EXISTS (SELECT FROM pg_type t WHERE p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend, t.typsubscript, t.typanalyze))}),
+    '', 'every public function has a comment');
+is( sql(q{
+    SELECT c.relname FROM pg_class c
+    WHERE c.relnamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+      AND obj_description(c.oid, 'pg_class') IS NULL}),
+    '', 'every table and view has a comment');
+is( sql(q{
+    SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE p.pronamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND p.prosecdef
+      AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=%')}),
+    '', 'every SECURITY DEFINER function pins its search_path');
+is( sql(q{
+    SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE p.pronamespace = 'shop'::regnamespace AND p.prosecdef AND p.prorettype = 'trigger'::regtype AND has_function_privilege('public', p.oid, 'EXECUTE')}),
+    '', 'nobody but the owner can attach a privileged trigger function');
+
+# The map of the trade names tests and objects.
+my $map = slurp_file('doc/coverage.md');
+my %known = map { $_ => 1 } (map { /(\w+)\.sql$/ } glob('test/sql/*.sql')), (map { /(\d+)_\w+\.pl$/ } glob('test/t/*.pl'));
+my @rows = grep { /^\| / && !/^\| practice/ } split /\n/, $map;
+cmp_ok(scalar @rows, '>', 30, 'the map has its rows');
+my @lost;
+for my $row (@rows)
+{
+    my $tests = (split /(?<!\\)\|/, $row)[3];
+    push @lost, grep { !$known{$_} } $tests =~ /(\w+)/g;
+}
+is(join(' ', @lost), '', 'every test that the map names is there');
+my %objects = map { $_ => 1 } split /\n/, sql(q{
+    SELECT DISTINCT n.nspname || '.' || o FROM pg_namespace n,
+        LATERAL (SELECT proname AS o FROM pg_proc WHERE pronamespace = n.oid UNION SELECT relname FROM pg_class WHERE relnamespace = n.oid UNION SELECT typname FROM pg_type WHERE typnamespace = n.oid) x
+    WHERE n.nspname IN ('crm', 'shop')});
+is(join(' ', grep { !$objects{$_} } $map =~ /\b((?:shop|crm)\.[a-z_0-9]+)/g), '', 'every object that the map names is there');
+
+# The examples of the README run, in the order in which they stand.
+sql('CREATE DATABASE readme');
+my $readme = slurp_file('README.md');
+my $count = 0;
+for my $example ($readme =~ /^```sql\n(.*?)^```/msg)
+{
+    $count++;
+    my ($rc, $out, $err) = $node->psql('readme', $example, on_error_stop => 1);
+    is($err, '', "example $count of the README runs");
+}
+cmp_ok($count, '>=', 4, 'the README has its examples');
+is($node->safe_psql('readme', 'SELECT sum(order_count), sum(spend_total) FROM shop.customer_summary'), '1|299.0000', 'and did what it says');
+
+$node->stop;
+done_testing();
