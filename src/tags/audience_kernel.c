@@ -14,13 +14,13 @@
 /* Lists of runs longer than this are combined as bitsets. */
 #define CONTAINER_MAX_RUNS 2048
 
-typedef int (*WordsFunction)(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out);
+typedef int (*WordsFunction)(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out);
 
 /*
- * out = a op b: count of ids. out may be NULL when only the count of AND is asked for
+ * out = a op b, of bitsets that needn't be aligned: count of ids. out may be NULL when only the count of AND is asked for
  */
 static pg_attribute_always_inline int
-words_combine_body(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out)
+words_combine_body(AudienceOp op, const uint8 *pg_restrict a, const uint8 *pg_restrict b, uint64 *pg_restrict out)
 {
 	int count = 0;
 
@@ -28,25 +28,25 @@ words_combine_body(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out)
 	{
 		case AUDIENCE_OR:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = a[i] | b[i];
+				out[i] = load64(a + 8 * i) | load64(b + 8 * i);
 			break;
 		case AUDIENCE_AND:
 			if (out == NULL)
 			{
 				for (int i = 0; i < CONTAINER_WORDS; i++)
-					count += __builtin_popcountll(a[i] & b[i]);
+					count += __builtin_popcountll(load64(a + 8 * i) & load64(b + 8 * i));
 				return count;
 			}
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = a[i] & b[i];
+				out[i] = load64(a + 8 * i) & load64(b + 8 * i);
 			break;
 		case AUDIENCE_MINUS:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = a[i] & ~b[i];
+				out[i] = load64(a + 8 * i) & ~load64(b + 8 * i);
 			break;
 		case AUDIENCE_XOR:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = a[i] ^ b[i];
+				out[i] = load64(a + 8 * i) ^ load64(b + 8 * i);
 			break;
 	}
 	for (int i = 0; i < CONTAINER_WORDS; i++)
@@ -55,14 +55,18 @@ words_combine_body(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out)
 }
 
 static int
-words_combine_plain(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out)
+words_combine_plain(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out)
 {
 	return words_combine_body(op, a, b, out);
 }
 
 #ifdef TWO_VERSIONS
+/* Without O3, gcc leaves the loops scalar; clang does not need to be told. */
+#ifndef __clang__
+__attribute__((optimize("O3")))
+#endif
 __attribute__((target("avx2,popcnt"))) static int
-words_combine_avx2(AudienceOp op, const uint64 *a, const uint64 *b, uint64 *out)
+words_combine_avx2(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out)
 {
 	return words_combine_body(op, a, b, out);
 }
@@ -91,7 +95,7 @@ words_combine(void)
 int
 words_count(const uint64 *words)
 {
-	return words_combine()(AUDIENCE_AND, words, words, NULL);
+	return words_combine()(AUDIENCE_AND, (const uint8 *) words, (const uint8 *) words, NULL);
 }
 
 /*
@@ -112,15 +116,15 @@ words_runs(const uint64 *words)
 }
 
 /*
- * The words of a container: its own when it is a bitset that lies well, else written to room
+ * The words of a container: its own when it is a bitset, else written to room
  */
-static const uint64 *
+static const uint8 *
 container_words(const Container *c, uint64 *room)
 {
-	if (c->kind == CONTAINER_BITSET && ((uintptr_t) c->data & 7) == 0)
-		return (const uint64 *) (const void *) c->data;
+	if (c->kind == CONTAINER_BITSET)
+		return c->data;
 	container_expand(c, room);
-	return room;
+	return (const uint8 *) room;
 }
 
 static inline bool
