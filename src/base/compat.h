@@ -40,6 +40,11 @@
 	((void) (escontext), *(result) = DirectFunctionCall1(function, CStringGetDatum(text)), true)
 #endif
 
+/* 18 has only pg_noreturn, which stands elsewhere in a declaration. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 /* Where ANALYZE keeps a column's statistics target, and how it yields. */
 #if PG_VERSION_NUM >= 170000
 #define CRM_STATTARGET(stats) ((stats)->attstattarget)
