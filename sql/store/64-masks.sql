@@ -53,3 +53,23 @@ END
 $$;
 COMMENT ON FUNCTION rule_within_masks() IS 'trigger: no access kind reads masked columns';
 CREATE TRIGGER within_masks BEFORE INSERT OR UPDATE ON access_rule FOR EACH ROW EXECUTE FUNCTION rule_within_masks();
+
+CREATE FUNCTION health_privacy() RETURNS TABLE (subject text, state text, detail text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    here oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'contact'::regclass);
+    found text;
+    n bigint;
+BEGIN
+    SELECT count(*), string_agg(format('%s: %s', w.way, w.who), '; ') INTO n, found
+    FROM crm.masked_table m JOIN pg_catalog.pg_class c ON c.oid = m.relid AND c.relnamespace = here, crm.check_masks(m.relid) w;
+    RETURN QUERY SELECT 'masks', CASE WHEN n = 0 THEN 'ok' ELSE 'attention' END,
+        CASE WHEN n = 0 THEN 'no way around them' ELSE format('%s ways around them (crm.check_masks): %s', n, left(found, 200)) END;
+    SELECT count(*), string_agg(format('%s.%s', p.table_name, p.column_name), ', ') INTO n, found FROM check_privacy() p;
+    RETURN QUERY SELECT 'privacy rules', CASE WHEN n = 0 THEN 'ok' ELSE 'attention' END,
+        CASE WHEN n = 0 THEN 'every column is classified' ELSE format('%s to look at (check_privacy): %s', n, left(found, 200)) END;
+END
+$$;
+COMMENT ON FUNCTION health_privacy() IS 'for crm.health: ways around the masks, and columns without a privacy_rule';

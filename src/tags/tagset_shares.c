@@ -29,6 +29,15 @@ text_tag(Datum value)
 static bool
 load_texts(HeapTuple tuple, int kind, int extra, Shares *shares)
 {
+	if (!get_attstatsslot(&shares->slot, tuple, kind, InvalidOid, ATTSTATSSLOT_NUMBERS))
+		return false;
+	/* A slot without texts has no array of values, and asking for one that is null raises. */
+	if (shares->slot.nnumbers == extra)
+	{
+		shares->count = 0;
+		return true;
+	}
+	free_attstatsslot(&shares->slot);
 	if (!get_attstatsslot(&shares->slot, tuple, kind, InvalidOid, ATTSTATSSLOT_VALUES | ATTSTATSSLOT_NUMBERS))
 		return false;
 	if (shares->slot.valuetype != TEXTOID || shares->slot.nnumbers != shares->slot.nvalues + extra)
