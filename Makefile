@@ -60,15 +60,19 @@ test: setup
 test-long: setup
 	LONG=1 sh tools/test.sh
 
-bench: setup
+bench:
+	sh tools/setup.sh bench
 	sh tools/bench.sh
 
 lint:
 	sh tools/setup.sh lint
 	sh tools/lint.sh
 
-sanitize: setup
+sanitize:
+	sh tools/setup.sh sanitize
 	SANITIZE=1 sh tools/test.sh
+	sh test/fuzz/tags.sh 60
+	sh test/fuzz/audience.sh 60
 
 coverage: setup
 	COVERAGE=1 sh tools/test.sh

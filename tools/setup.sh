@@ -17,6 +17,8 @@ need="gcc make libicu-dev libssl-dev libroaring-dev libnlopt-dev libipc-run-perl
 need="$need postgresql-${major:-15} postgresql-server-dev-${major:-15}"
 case ${1:-} in
 lint) need="$need cppcheck clang-tidy" ;;
+sanitize) need="$need clang libclang-rt-dev" ;;
+bench) need="$need python3-numpy python3-scipy" ;;
 esac
 
 missing=
