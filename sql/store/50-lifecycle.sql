@@ -152,6 +152,7 @@ COMMENT ON FUNCTION lifecycle_since(text, text, timestamptz, timestamptz, timest
 CREATE FUNCTION record_lifecycle_batch(after_id bigint, as_of timestamptz, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 BEGIN
     SELECT max(b.customer_id) INTO last_id

@@ -490,6 +490,7 @@ COMMENT ON FUNCTION judge_refund(bigint, timestamptz) IS
 CREATE FUNCTION tier_candidates(as_of timestamptz, after_id bigint, last_id bigint) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 DECLARE
     zone text := (SELECT s.time_zone FROM settings s);
@@ -515,6 +516,7 @@ COMMENT ON FUNCTION tier_candidates(timestamptz, bigint, bigint) IS 'customers o
 CREATE FUNCTION evaluate_tiers_batch(as_of timestamptz, after_id bigint, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 DECLARE
     ids bigint[];

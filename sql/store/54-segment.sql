@@ -121,6 +121,7 @@ COMMENT ON FUNCTION segment_sql(text, timestamptz) IS 'FROM and WHERE of the mem
 CREATE FUNCTION segment_members(segment text, as_of timestamptz DEFAULT now()) RETURNS audience
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 DECLARE
     found audience;
@@ -236,6 +237,7 @@ COMMENT ON FUNCTION set_rule_tags(bigint[], text[], boolean[], timestamptz) IS '
 CREATE FUNCTION apply_tag_rules_batch(as_of timestamptz, after_id bigint, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 DECLARE
     zone text := (SELECT s.time_zone FROM settings s);
