@@ -44,6 +44,7 @@ FROM (VALUES
     ('ticket_event', 'remark', 'null', 'free text'),
     ('ticket_event', 'action,from_state,to_state', 'keep', NULL),
     ('tier_change', '*', 'keep', 'what a tier rested on'),
+    ('reward_redemption', 'reference', 'keep', NULL),
     ('points_note', '*', 'delete', 'free text; the ledger holds a salted hash of it'),
     ('points_entry', '*', 'keep', 'the ledger'),
     ('points_account', '*', 'keep', 'the ledger'),
