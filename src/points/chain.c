@@ -10,21 +10,39 @@
 
 static StringInfoData buffer;
 
+/* Belongs to the resource owner of the moment, so it lives for one run of points_sha256_keep only. */
+static pg_cryptohash_ctx *kept;
+
+/*
+ * Keep one context for many hashes, until it is called with false; an error between must call it too
+ */
+void
+points_sha256_keep(bool keep)
+{
+	if (keep)
+		kept = pg_cryptohash_create(PG_SHA256);
+	else
+	{
+		pg_cryptohash_free(kept);
+		kept = NULL;
+	}
+}
+
 /*
  * SHA-256 of some bytes, by the server's implementation
  */
 void
 points_sha256(const uint8 *data, size_t length, uint8 *digest)
 {
-	/* It belongs to the resource owner of the moment, so it cannot be kept from call to call. */
-	pg_cryptohash_ctx *sha256 = pg_cryptohash_create(PG_SHA256);
+	pg_cryptohash_ctx *sha256 = kept != NULL ? kept : pg_cryptohash_create(PG_SHA256);
 
 	if (sha256 == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (pg_cryptohash_init(sha256) < 0 || pg_cryptohash_update(sha256, data, length) < 0 ||
 		pg_cryptohash_final(sha256, digest, PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute SHA-256: %s", pg_cryptohash_error(sha256));
-	pg_cryptohash_free(sha256);
+	if (kept == NULL)
+		pg_cryptohash_free(sha256);
 }
 
 /*

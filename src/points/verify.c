@@ -459,13 +459,22 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	/* As many passes as memory for what is remembered of the entries asks for, some 120 bytes each. */
 	size = (double) RelationGetNumberOfBlocks(v.entries) * BLCKSZ / 160 * 120 / parts;
 	passes = filter_null[0] ? (int64) (size / (maintenance_work_mem * 1024.0 * 4)) + 1 : 1;
-	for (int64 pass = 0; pass < passes; pass++)
-		verify_part(&v,
-					filter_null,
-					filter,
-					(uint32) (part - 1 + pass * parts),
-					(uint32) (parts * passes),
-					ledger_find_index(v.accounts, 2, v.column));
+	points_sha256_keep(true);
+	PG_TRY();
+	{
+		for (int64 pass = 0; pass < passes; pass++)
+			verify_part(&v,
+						filter_null,
+						filter,
+						(uint32) (part - 1 + pass * parts),
+						(uint32) (parts * passes),
+						ledger_find_index(v.accounts, 2, v.column));
+	}
+	PG_FINALLY();
+	{
+		points_sha256_keep(false);
+	}
+	PG_END_TRY();
 	table_close(v.accounts, AccessShareLock);
 	table_close(v.entries, AccessShareLock);
 	return (Datum) 0;

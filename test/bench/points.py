@@ -32,16 +32,16 @@ CREATE TABLE base.entry (customer_id bigint, seq bigint, kind text NOT NULL, poi
     PRIMARY KEY (customer_id, seq), UNIQUE (customer_id, kind, reference, source));
 CREATE TABLE base.lot (customer_id bigint, expires_at timestamptz, remaining bigint NOT NULL, PRIMARY KEY (customer_id, expires_at)) WITH (fillfactor = 70);
 CREATE FUNCTION base.gate() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE a base.account; found base.entry;
+DECLARE a base.account; earlier base.entry;
 BEGIN
     SELECT * INTO a FROM base.account WHERE customer_id = NEW.customer_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         INSERT INTO base.account (customer_id) VALUES (NEW.customer_id) ON CONFLICT DO NOTHING;
         SELECT * INTO a FROM base.account WHERE customer_id = NEW.customer_id FOR NO KEY UPDATE;
     END IF;
-    SELECT * INTO found FROM base.entry WHERE customer_id = NEW.customer_id AND kind = NEW.kind AND reference = NEW.reference AND source = NEW.source;
+    SELECT * INTO earlier FROM base.entry WHERE customer_id = NEW.customer_id AND kind = NEW.kind AND reference = NEW.reference AND source = NEW.source;
     IF FOUND THEN
-        IF found.points <> NEW.points THEN RAISE EXCEPTION 'repeated'; END IF;
+        IF earlier.points <> NEW.points THEN RAISE EXCEPTION 'repeated'; END IF;
         RETURN NULL;
     END IF;
     DELETE FROM base.lot WHERE customer_id = NEW.customer_id AND expires_at <= now();
@@ -64,9 +64,13 @@ def connect(database=DATABASE):
 
 
 def run(sql, *parameters):
-    with connect() as c, c.cursor() as cursor:
-        cursor.execute(sql, parameters)
+    connection = connect()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(sql, parameters or None)
         return cursor.fetchall() if cursor.description else None
+    finally:
+        connection.close()
 
 
 def pgbench(script, clients=CLIENTS, sync=True, seconds=SECONDS, builtin=False):
@@ -160,7 +164,8 @@ def singles():
 def batches():
     n = max(10, int(50 * SCALE))
     ours = base = 0
-    with connect() as c, c.cursor() as cursor:
+    connection = connect()
+    with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
         for r in range(n):
             start = time.monotonic()
@@ -169,6 +174,7 @@ def batches():
             start = time.monotonic()
             cursor.execute("SELECT count(*) FROM shop.post_points(ARRAY(SELECT ROW(1 + (g * 7919 + %s) %% %s, 'earn', 5, 'batch', %s::text || '-' || g, NULL, NULL, NULL, NULL, NULL, NULL)::crm.points_movement FROM generate_series(1, 1000) g))", (r, ACCOUNTS, r))
             ours += time.monotonic() - start
+    connection.close()
     compare("batches of 1,000 against the PL/pgSQL gate", 1000 * n / ours, 1000 * n / base, "≥ 2.5")
     single = pgbench(VERB % ACCOUNTS, clients=1)[0]
     start = time.monotonic()
