@@ -161,7 +161,7 @@ Datum
 lunar_date(PG_FUNCTION_ARGS)
 {
 	DateADT date = PG_GETARG_DATEADT(0);
-	UnicodeLunarDay lunar;
+	UnicodeLunarDay lunar = {0};
 	TupleDesc tupdesc;
 	Datum values[4];
 	bool nulls[4] = {false};
