@@ -77,6 +77,13 @@
 #define CrmPermission RangeTblEntry
 #endif
 
+/* Sends a text behind its length; until 16 one said whether that counts itself. The includer has libpq/pqformat.h. */
+#if PG_VERSION_NUM >= 170000
+#define crm_send_counted_text(buf, text, length) pq_sendcountedtext(buf, text, length)
+#else
+#define crm_send_counted_text(buf, text, length) pq_sendcountedtext(buf, text, length, false)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "crm", .version = CRM_VERSION)
 #else

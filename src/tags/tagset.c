@@ -94,7 +94,7 @@ tagset_send(PG_FUNCTION_ARGS)
 	pq_sendint8(&buf, TAGSET_VERSION);
 	pq_sendint32(&buf, scan.left);
 	while (tag_scan_next(&scan, &tag))
-		pq_sendcountedtext(&buf, tag.data, tag.length, false);
+		crm_send_counted_text(&buf, tag.data, tag.length);
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
 }
 
