@@ -56,7 +56,7 @@ else
 	run -At -f tools/demo/generate.sql -c "SELECT * FROM shop.import_orders('order_file')"
 fi
 [ "$(run -At -c 'SELECT count(*) FROM shop.purchase')" -gt 0 ] || exit 1
-run -v lang="$DEMO_LANG" -f tools/demo/report.sql
+run -v lang="$DEMO_LANG" -f tools/demo/report.sql -f tools/demo/ledger.sql
 
 if [ -n "${KEEP:-}" ]; then
 	echo
