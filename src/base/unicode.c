@@ -22,7 +22,7 @@
 #include <unicode/utf8.h>
 #include <unicode/uversion.h>
 
-static const UNormalizer2 *casefold = NULL;
+static const UNormalizer2 *case_folder = NULL;
 static const UNormalizer2 *compat = NULL;
 static UBreakIterator *graphemes = NULL;
 static UTransliterator *pinyin = NULL;
@@ -180,14 +180,14 @@ unicode_fold(const char *text, int length, StringInfo out)
 			if (c >= 0 && u_charType(c) == U_UNASSIGNED)
 				return UNICODE_FOLD_UNASSIGNED;
 		}
-		if (casefold == NULL)
+		if (case_folder == NULL)
 		{
 			UErrorCode status = U_ZERO_ERROR;
 
-			casefold = unorm2_getNFKCCasefoldInstance(&status);
+			case_folder = unorm2_getNFKCCasefoldInstance(&status);
 			check_icu(status, "unorm2_getNFKCCasefoldInstance");
 		}
-		append_normalized(casefold, text, length, out);
+		append_normalized(case_folder, text, length, out);
 	}
 	return collapse_space(out, start);
 }

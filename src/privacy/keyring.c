@@ -49,8 +49,6 @@ assign_keyring(const char *value, void *extra)
 	settings_changed = true;
 }
 
-extern char *crm_key_folder;
-
 void
 keyring_define_settings(void)
 {

@@ -29,6 +29,9 @@ typedef struct KeyringKey
 	unsigned char bytes[KEY_BYTES];
 } KeyringKey;
 
+/* The setting crm.key_folder. */
+extern char *crm_key_folder;
+
 extern void keyring_define_settings(void);
 
 /* Keys as of now; *generation changes with them. The array lives until the next call. */
