@@ -75,7 +75,7 @@ typedef struct LunarYear
 {
 	int months; /* 12 or 13; 0 before it is computed */
 	int starts[14];
-	int8 month[13];
+	int16 month[13];
 	bool leap[13];
 } LunarYear;
 
@@ -111,7 +111,7 @@ get_lunar_year(int year)
 			break;
 		if (found.months == 13)
 			elog(ERROR, "lunar year %d has more than 13 months", year);
-		found.month[found.months] = (int8) lunar.month;
+		found.month[found.months] = (int16) lunar.month;
 		found.leap[found.months] = lunar.leap;
 		found.months++;
 		lunar_of_days(start + 29, &lunar);
