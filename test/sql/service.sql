@@ -142,5 +142,8 @@ SELECT join_community(3, 'vip1');
 SELECT leave_community(1, 'vip1'), leave_community(1, 'vip1'), join_community(3, 'vip1');
 SELECT community, members, joined_30_days, left_30_days FROM community_report;
 SELECT subject, state FROM crm.health('t_service') WHERE subject LIKE 'messages%';
+-- One customer in one stream.
+SELECT at, kind, what FROM timeline(3, 8, '2026-03-11') ORDER BY at DESC, kind, what;
+SELECT count(*), count(DISTINCT kind) FROM timeline(1, 100, 'infinity');
 RESET search_path;
 SELECT crm.drop_store('t_service', 't_service');
