@@ -28,8 +28,9 @@ static UBreakIterator *graphemes = NULL;
 static UTransliterator *pinyin = NULL;
 static UCalendar *lunar_calendar = NULL;
 
-/* ICU counts lunar years from 2637 before our era. */
-#define LUNAR_YEAR_OFFSET 2637
+/* ICU counts lunar years from 2637 before our era; since 78 it gives them the number of the year they begin in. */
+static int lunar_year_offset = 0;
+#define SUMMER_2000 11139 /* a day of the lunar year that began in 2000 */
 #define MILLISECONDS_PER_DAY 86400000.0
 
 /*
@@ -290,9 +291,13 @@ get_lunar_calendar(void)
 	{
 		static const UChar zone[] = {'G', 'M', 'T', '+', '0', '8', 0};
 		UErrorCode status = U_ZERO_ERROR;
+		UCalendar *opened = ucal_open(zone, -1, "zh@calendar=chinese", UCAL_TRADITIONAL, &status);
 
-		lunar_calendar = ucal_open(zone, -1, "zh@calendar=chinese", UCAL_TRADITIONAL, &status);
 		check_icu(status, "ucal_open");
+		ucal_setMillis(opened, SUMMER_2000 * MILLISECONDS_PER_DAY, &status);
+		lunar_year_offset = ucal_get(opened, UCAL_EXTENDED_YEAR, &status) - 2000;
+		check_icu(status, "ucal_get");
+		lunar_calendar = opened;
 	}
 	return lunar_calendar;
 }
@@ -305,7 +310,7 @@ unicode_lunar_day(int days, UnicodeLunarDay *lunar)
 
 	/* Noon in China lies at four hours of that day in UTC. */
 	ucal_setMillis(calendar, days * MILLISECONDS_PER_DAY + MILLISECONDS_PER_DAY / 6, &status);
-	lunar->year = ucal_get(calendar, UCAL_EXTENDED_YEAR, &status) - LUNAR_YEAR_OFFSET;
+	lunar->year = ucal_get(calendar, UCAL_EXTENDED_YEAR, &status) - lunar_year_offset;
 	lunar->month = ucal_get(calendar, UCAL_MONTH, &status) + 1;
 	lunar->leap = ucal_get(calendar, UCAL_IS_LEAP_MONTH, &status) != 0;
 	lunar->day = ucal_get(calendar, UCAL_DATE, &status);
@@ -321,7 +326,7 @@ unicode_days_of_lunar(const UnicodeLunarDay *lunar, int *days)
 	UDate moment;
 
 	ucal_clear(calendar);
-	ucal_set(calendar, UCAL_EXTENDED_YEAR, lunar->year + LUNAR_YEAR_OFFSET);
+	ucal_set(calendar, UCAL_EXTENDED_YEAR, lunar->year + lunar_year_offset);
 	ucal_set(calendar, UCAL_MONTH, lunar->month - 1);
 	ucal_set(calendar, UCAL_IS_LEAP_MONTH, lunar->leap ? 1 : 0);
 	ucal_set(calendar, UCAL_DATE, lunar->day);

@@ -177,6 +177,7 @@ DECLARE
 BEGIN
     -- How a plan names its InitPlan depends on the version.
     FOR line IN EXPLAIN (COSTS OFF) SELECT * FROM customer_rfm WHERE customer_id = 101 LOOP
+        CONTINUE WHEN line ~ 'Disabled: true'; -- said since 18
         RAISE INFO '%', replace(replace(line, ' (returns $0)', ''), '(InitPlan 1).col1', '$0');
     END LOOP;
 END
