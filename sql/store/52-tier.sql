@@ -222,19 +222,28 @@ RETURNS TABLE (customer_id bigint, at timestamptz, order_count bigint, spend_tot
                spend_window numeric)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
+    -- Each left join gives at most one row a customer, so the planner drops those whose columns the rules do not name.
     SELECT o.customer_id, tier_figures_at.as_of, o.order_count, o.spend_total, o.spend_total - o.cost_total, o.first_order_at, o.last_order_at,
-           w.orders, w.spend, round(w.spend / nullif(w.orders, 0), 4), x.orders, x.spend
+           coalesce(w.orders, 0), coalesce(w.spend, 0), round(w.spend / nullif(w.orders, 0), 4), coalesce(x.orders, 0), coalesce(x.spend, 0)
     FROM customer_orders_at(tier_figures_at.as_of) o
-    JOIN summary_window(tier_figures_at.as_of, 12) w ON w.customer_id = o.customer_id
-    CROSS JOIN LATERAL (SELECT count(*) AS orders, coalesce(sum(p.net), 0) AS spend
-                        FROM customer c
-                        JOIN purchase p ON p.customer_id = c.customer_id AND p.order_at <= tier_figures_at.as_of
-                                       AND p.order_at > window_start(tier_figures_at.as_of, c.joined_at)
-                        WHERE c.customer_id = o.customer_id) x
-    WHERE o.customer_id > tier_figures_at.after_id AND o.customer_id <= tier_figures_at.last_id AND o.order_count > 0
-      AND w.customer_id > tier_figures_at.after_id AND w.customer_id <= tier_figures_at.last_id;
+    LEFT JOIN (SELECT p.customer_id, count(*) AS orders, sum(p.net) AS spend
+               FROM purchase p
+               WHERE p.customer_id > tier_figures_at.after_id AND p.customer_id <= tier_figures_at.last_id
+                 AND p.order_at > (SELECT year_before(tier_figures_at.as_of)) AND p.order_at <= tier_figures_at.as_of
+               GROUP BY p.customer_id) w ON w.customer_id = o.customer_id
+    LEFT JOIN (SELECT c.customer_id, count(*) AS orders, sum(p.net) AS spend
+               FROM (SELECT c.customer_id,
+                            CASE s.tier_window WHEN 'anniversary' THEN window_start(tier_figures_at.as_of, c.joined_at)
+                                               ELSE (SELECT window_start(tier_figures_at.as_of, NULL)) END AS start
+                     FROM customer c CROSS JOIN settings s
+                     WHERE c.customer_id > tier_figures_at.after_id AND c.customer_id <= tier_figures_at.last_id
+                     OFFSET 0) c
+               JOIN purchase p ON p.customer_id = c.customer_id AND p.order_at <= tier_figures_at.as_of AND p.order_at > c.start
+               WHERE p.customer_id > tier_figures_at.after_id AND p.customer_id <= tier_figures_at.last_id
+               GROUP BY c.customer_id) x ON x.customer_id = o.customer_id
+    WHERE o.customer_id > tier_figures_at.after_id AND o.customer_id <= tier_figures_at.last_id AND o.order_count > 0;
 END;
-COMMENT ON FUNCTION tier_figures_at(timestamptz, bigint, bigint) IS 'tier_figures of the customers with orders in a range of ids, all at one moment, from the summaries';
+COMMENT ON FUNCTION tier_figures_at(timestamptz, bigint, bigint) IS 'tier_figures of the customers with orders in a range of ids, all at one moment';
 
 -- The engine: SQL made of the rules of all tiers, for many customers at a time.
 

@@ -179,12 +179,14 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"WHERE CASE WHEN u.hold THEN NOT crm.has_tag(c.tags, u.tag) ELSE crm.has_tag(c.tags, u.tag) AND EXISTS (SELECT "
 		"FROM %1$s.customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) u.id AND r.tag "
 		"OPERATOR(pg_catalog.=) u.tag) END "
-		"HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"};
+		"HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0",
+		"SELECT c.tags FROM %1$s.customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1"};
 	static const Oid types[INSTANT_PLANS][5] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID, INT4OID},
 												{INT8OID, TEXTOID, TEXTOID},
 												{INT8OID},
-												{INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID}};
-	static const int counts[INSTANT_PLANS] = {5, 3, 1, 3};
+												{INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+												{INT8OID}};
+	static const int counts[INSTANT_PLANS] = {5, 3, 1, 3, 1};
 
 	if (rules->plans[which] == NULL)
 	{
