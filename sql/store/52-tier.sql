@@ -201,10 +201,16 @@ BEGIN ATOMIC
            p.orders_12m, coalesce(p.spend_12m, 0), round(p.spend_12m / nullif(p.orders_12m, 0), 4), p.orders_window,
            coalesce(p.spend_window, 0)
     FROM (SELECT u.id, u.at, (u.at AT TIME ZONE s.time_zone - interval '12 months') AT TIME ZONE s.time_zone AS year_start,
-                 window_start(u.at, c.joined_at) AS window_start
+                 -- window_start() in place where it is simple: a call for each customer costs more than counting the orders.
+                 CASE s.tier_window
+                     WHEN 'rolling' THEN (u.at AT TIME ZONE s.time_zone - make_interval(months => s.tier_window_months)) AT TIME ZONE s.time_zone
+                     WHEN 'lifetime' THEN timestamptz '-infinity'
+                     ELSE window_start(u.at, c.joined_at)
+                 END AS window_start
           FROM unnest(tier_figures.customer_ids, tier_figures.moments) u (id, at)
           JOIN customer c ON c.customer_id = u.id
-          CROSS JOIN settings s) i
+          CROSS JOIN settings s
+          OFFSET 0) i
     CROSS JOIN LATERAL (SELECT count(*) AS order_count, sum(p.net) AS spend_total, sum(coalesce(p.cost, 0)) AS cost_total,
                                min(p.order_at) AS first_order_at, max(p.order_at) AS last_order_at,
                                count(*) FILTER (WHERE p.order_at > i.year_start) AS orders_12m,
