@@ -9,7 +9,7 @@ SELECT crm.create_store('shop');
 INSERT INTO shop.agent (agent, name) SELECT 'a' || i, 'a' || i FROM generate_series(1, 20) i;
 INSERT INTO shop.customer (customer_id, joined_at) SELECT i, timestamptz '2025-01-01' FROM generate_series(1, $n / 20) i;
 INSERT INTO shop.interaction (customer_id, at, channel, direction, agent, body)
-    SELECT 1 + (i * 7919) % ($n / 20), timestamptz '2025-01-01' + i * interval '20 seconds', 'wechat', CASE WHEN i % 2 = 0 THEN 'in' ELSE 'out' END,
+    SELECT 1 + (i::bigint * 7919) % ($n / 20), timestamptz '2025-01-01' + i * interval '20 seconds', 'wechat', CASE WHEN i % 2 = 0 THEN 'in' ELSE 'out' END,
            CASE WHEN i % 2 = 1 THEN 'a' || 1 + i % 20 END, 'text' FROM generate_series(1, $n) i;
 ANALYZE;
 SQL
