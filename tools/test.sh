@@ -25,7 +25,10 @@ if [ -z "$data" ] && [ -d ../shared/data ]; then
 	data=$(cd ../shared/data && pwd)
 fi
 CRM_DATA=$data
-export CRM_DATA
+# The TAP tests make clusters of the environment's locale, and crm needs UTF-8.
+LANG=C.UTF-8
+export CRM_DATA LANG
+unset LC_ALL
 
 crm_start
 pgxs_test=$(dirname "$("$crm_pg_config" --pgxs)")/../test
@@ -45,6 +48,8 @@ out=$work/out
 count_all() { # adds the results in $out; a runner that failed ($status) without naming a test is a failure too
 	p=$(grep -cE '^(test .*\.\.\. ok|ok [0-9]+ |     [a-z_0-9]+ +\.\.\. ok)' "$out" || true)
 	f=$(grep -cE '^(test .*\.\.\. FAILED|not ok [0-9]+ |     [a-z_0-9]+ +\.\.\. FAILED)' "$out" || true)
+	# A TAP file that dies before its plan says so in prove's summary alone.
+	f=$((f + $(grep -c 'Parse errors: No plan found' "$out" || true)))
 	if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
 	passed=$((passed + p)) failed=$((failed + f))
 }
