@@ -57,6 +57,9 @@ else
 fi
 [ "$(run -At -c 'SELECT count(*) FROM shop.purchase')" -gt 0 ] || exit 1
 run -v lang="$DEMO_LANG" -f tools/demo/report.sql -f tools/demo/ledger.sql
+run -At -c "SELECT shop.report_html((SELECT max(order_at) + interval '1 day' FROM shop.purchase))" >crm-report.html
+echo
+case $DEMO_LANG in zh) echo "== 图表报告: crm-report.html (用浏览器打开)" ;; *) echo "== The report in charts: crm-report.html (open it in a browser)" ;; esac
 
 if [ -n "${KEEP:-}" ]; then
 	echo
