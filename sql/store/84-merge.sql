@@ -1,0 +1,491 @@
+-- One person, several customers: finding them, merging them, and how good the contact data is.
+
+ALTER TABLE settings
+    ADD COLUMN duplicate_auto_score smallint NOT NULL DEFAULT 90 CHECK (duplicate_auto_score BETWEEN 0 AND 100),
+    ADD COLUMN contact_confirm_days integer NOT NULL DEFAULT 365 CHECK (contact_confirm_days > 0);
+COMMENT ON COLUMN settings.duplicate_auto_score IS 'merge_duplicates() merges pairs that score more than this without a person''s word; 100: none';
+COMMENT ON COLUMN settings.contact_confirm_days IS 'contact data not changed nor confirmed for so many days counts as not confirmed';
+
+CREATE TABLE merge_log (
+    customer_id bigint NOT NULL REFERENCES customer,
+    merge_id bigint GENERATED ALWAYS AS IDENTITY,
+    lose bigint NOT NULL REFERENCES customer,
+    at timestamptz NOT NULL DEFAULT now(),
+    reason text NOT NULL,
+    moved jsonb NOT NULL DEFAULT '{}',
+    actor text DEFAULT crm.actor(),
+    role name NOT NULL DEFAULT crm.caller(),
+    PRIMARY KEY (customer_id, merge_id)
+);
+CREATE INDEX merge_log_lose ON merge_log (lose);
+COMMENT ON TABLE merge_log IS 'who was merged into whom, and what moved: the record to undo a merge by';
+COMMENT ON COLUMN merge_log.customer_id IS 'who stays';
+COMMENT ON COLUMN merge_log.lose IS 'who was merged into it';
+COMMENT ON COLUMN merge_log.moved IS 'by table the keys of the rows that moved, without customer_id; under points what each program moved, under before the row of the one who stays as it was';
+
+CREATE TABLE duplicate_candidate (
+    customer_id bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
+    other bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
+    score smallint NOT NULL CHECK (score BETWEEN 0 AND 100),
+    reasons text[] NOT NULL,
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'merged', 'rejected')),
+    problem text,
+    found_at timestamptz NOT NULL DEFAULT now(),
+    decided_at timestamptz,
+    actor text,
+    PRIMARY KEY (customer_id, other),
+    CHECK (customer_id < other)
+);
+CREATE INDEX duplicate_candidate_open ON duplicate_candidate (score DESC) WHERE state = 'open';
+CREATE INDEX duplicate_candidate_other ON duplicate_candidate (other);
+COMMENT ON TABLE duplicate_candidate IS 'pairs of customers who may be one person; find_duplicates() finds them, decide_duplicate() settles them. A rejected pair is not asked about again';
+COMMENT ON COLUMN duplicate_candidate.reasons IS 'what the two have in common, of phone, email, id_number, address, name; birth_date or gender where they differ';
+COMMENT ON COLUMN duplicate_candidate.problem IS 'SQLSTATE that the last automatic merge ended with';
+
+CREATE TABLE contact_confirmation (
+    customer_id bigint PRIMARY KEY REFERENCES customer ON DELETE CASCADE,
+    confirmed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE contact_confirmation IS 'when a customer last said that the contact data is right';
+
+CREATE FUNCTION find_customer(customer_id bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH RECURSIVE up AS (
+        SELECT c.customer_id, c.merged_into FROM customer c WHERE c.customer_id = find_customer.customer_id
+        UNION
+        SELECT c.customer_id, c.merged_into FROM up JOIN customer c ON c.customer_id = up.merged_into)
+    SELECT u.customer_id FROM up u WHERE u.merged_into IS NULL;
+END;
+COMMENT ON FUNCTION find_customer(bigint) IS 'the customer that a number stands for today: itself, or who it was merged into, through any chain; null when there is no such customer';
+REVOKE EXECUTE ON FUNCTION find_customer(bigint) FROM PUBLIC;
+
+-- Merging.
+
+CREATE FUNCTION merge_points_total(keep bigint, lose bigint)
+RETURNS TABLE (program text, total numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT b.program, sum(b.available::numeric + b.pending + b.held)
+    FROM points_balance b WHERE b.customer_id IN (merge_points_total.keep, merge_points_total.lose) GROUP BY b.program;
+END;
+COMMENT ON FUNCTION merge_points_total(bigint, bigint) IS 'points of two customers together: what a merge must not change';
+REVOKE EXECUTE ON FUNCTION merge_points_total(bigint, bigint) FROM PUBLIC;
+
+CREATE FUNCTION move_orders_and_points(keep bigint, lose bigint, reference text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    before jsonb;
+    orders jsonb;
+    moved jsonb := '{}';
+    p record;
+BEGIN
+    PERFORM FROM points_account a WHERE a.customer_id IN (keep, lose) ORDER BY a.customer_id, a.program FOR NO KEY UPDATE;
+    SELECT coalesce(jsonb_object_agg(t.program, t.total), '{}') INTO before FROM merge_points_total(keep, lose) t;
+
+    -- The ledger claws the points of an order back where it was and earns them where it goes.
+    WITH gone AS (
+        UPDATE purchase o SET customer_id = keep WHERE o.customer_id = lose RETURNING o.channel, o.order_no)
+    SELECT jsonb_agg(jsonb_build_array(g.channel, g.order_no)) INTO orders FROM gone g;
+
+    -- What was spent or expired meanwhile, or earned by a rule of former times, makes a difference: nobody gains or loses by it.
+    FOR p IN
+        SELECT t.program, coalesce((before ->> t.program)::numeric, 0) - t.total AS missing
+        FROM merge_points_total(keep, lose) t ORDER BY t.program
+    LOOP
+        IF p.missing <> 0 THEN
+            PERFORM adjust(keep, p.missing::bigint, 'merge', reference || '/orders', 'orders moved by a merge', p.program);
+            moved := moved || jsonb_build_object(p.program || '/orders', p.missing);
+        END IF;
+    END LOOP;
+    FOR p IN
+        SELECT b.program, b.available, g.redeemable
+        FROM points_balance b JOIN points_program g ON g.program = b.program
+        WHERE b.customer_id = lose AND b.available <> 0 ORDER BY b.program
+    LOOP
+        IF p.redeemable AND p.available > 0 THEN
+            PERFORM transfer(lose, keep, p.available, 'merge', reference, p.program);
+        ELSE
+            -- Points that only count cannot be transferred, nor can a debt.
+            PERFORM adjust(lose, -p.available, 'merge', reference, 'merged', p.program);
+            PERFORM adjust(keep, p.available, 'merge', reference, 'merged', p.program);
+        END IF;
+        moved := moved || jsonb_build_object(p.program, p.available);
+    END LOOP;
+    RETURN jsonb_strip_nulls(jsonb_build_object('purchase', orders, 'points', nullif(moved, '{}')));
+END
+$$;
+COMMENT ON FUNCTION move_orders_and_points(bigint, bigint, text) IS 'moves all orders and available points of one customer to another; the points of both together stay the same';
+REVOKE EXECUTE ON FUNCTION move_orders_and_points(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION move_rows(keep bigint, lose bigint) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    -- Logs and ledgers stay as written; the others are merged by rules of their own, or computed anew.
+    stay CONSTANT name[] := '{customer,customer_summary,contact,contact_confirmation,contact_change,contact_access,consent,erasure,restriction,
+        legal_hold,merge_log,duplicate_candidate,points_account,points_entry,points_hold,points_note,points_checkpoint_leaf,purchase,
+        purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,customer_rule_tag,tag_expiry,tag_event}';
+    parts text[] := '{}';
+    reads text[] := '{}';
+    t record;
+    moved jsonb;
+BEGIN
+    -- One statement, so that rows and the rows that refer to them move together: foreign keys are checked at its end.
+    FOR t IN
+        SELECT c.relation, c.table_name, c.key_column, u.clashes, f.parents, coalesce(k.keys, 'to_jsonb(1)') AS keys,
+               row_number() OVER (ORDER BY f.parents IS NOT NULL, c.table_name, c.key_column) AS n
+        FROM customer_tables() c
+        JOIN pg_catalog.pg_attribute key ON key.attrelid = c.relation AND key.attname = c.key_column
+        CROSS JOIN LATERAL (
+            -- What the one who stays has already, stays double.
+            SELECT string_agg(format(' AND NOT (%s AND EXISTS (SELECT FROM %s k WHERE k.%I = $1%s AND %1$s))', coalesce(pg_get_expr(i.indpred, i.indrelid), 'true'),
+                                     c.relation, c.key_column, e.same), '') AS clashes
+            FROM pg_catalog.pg_index i
+            CROSS JOIN LATERAL (
+                SELECT string_agg(format(' AND k.%I = o.%1$I', a.attname), '') AS same
+                FROM pg_catalog.pg_attribute a
+                WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND a.attnum <> key.attnum) e
+            WHERE i.indrelid = c.relation AND i.indisunique AND key.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+              AND 0 <> ALL (i.indkey::int2[])) u
+        CROSS JOIN LATERAL (
+            -- With their parent, or not at all.
+            SELECT string_agg(format(' AND (%s) IN (SELECT %s FROM %I)', x.mine, x.theirs, 'moved_' || (x.parent::regclass)::oid), '') AS parents
+            FROM (SELECT r.confrelid AS parent, string_agg(format('o.%I', m.attname), ', ' ORDER BY z.n) AS mine, string_agg(quote_ident(h.attname), ', ' ORDER BY z.n) AS theirs
+                  FROM pg_catalog.pg_constraint r
+                  CROSS JOIN LATERAL unnest(r.conkey, r.confkey) WITH ORDINALITY z (m, h, n)
+                  JOIN pg_catalog.pg_attribute m ON m.attrelid = r.conrelid AND m.attnum = z.m
+                  JOIN pg_catalog.pg_attribute h ON h.attrelid = r.confrelid AND h.attnum = z.h
+                  JOIN customer_tables() p ON p.relation = r.confrelid AND p.key_column = 'customer_id' AND p.table_name <> ALL (stay)
+                  WHERE r.contype = 'f' AND r.conrelid = c.relation AND r.confrelid <> r.conrelid
+                    AND key.attnum = ANY (r.conkey) AND cardinality(r.conkey) > 1 AND m.attnum <> key.attnum
+                  GROUP BY r.oid, r.confrelid) x) f
+        LEFT JOIN LATERAL (
+            SELECT format('jsonb_build_array(%s)', string_agg(format('m.%I', a.attname), ', ' ORDER BY a.attnum)) AS keys
+            FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
+            WHERE i.indrelid = c.relation AND i.indisprimary AND a.attnum <> key.attnum HAVING count(*) > 0) k ON true
+        WHERE c.table_name <> ALL (stay)
+        ORDER BY n
+    LOOP
+        parts := parts || format('%I AS (UPDATE %s o SET %I = $1 WHERE o.%3$I = $2%s%s%s RETURNING o.*)',
+                                 CASE t.key_column WHEN 'customer_id' THEN 'moved_' || t.relation::oid ELSE 'moved_' || t.relation::oid || '_' || t.n END,
+                                 t.relation, t.key_column, t.clashes, t.parents,
+                                 -- Nobody invites himself.
+                                 CASE WHEN t.table_name = 'invitation' THEN ' AND $1 NOT IN (o.customer_id, o.inviter)' END);
+        reads := reads || format('SELECT %L AS name, jsonb_agg(%s) AS keys FROM %I m',
+                                 CASE t.key_column WHEN 'customer_id' THEN t.table_name ELSE t.table_name || '.' || t.key_column END, t.keys,
+                                 CASE t.key_column WHEN 'customer_id' THEN 'moved_' || t.relation::oid ELSE 'moved_' || t.relation::oid || '_' || t.n END);
+    END LOOP;
+    EXECUTE 'WITH ' || array_to_string(parts, ', ') || ' SELECT jsonb_object_agg(r.name, r.keys) FILTER (WHERE r.keys IS NOT NULL) FROM ('
+            || array_to_string(reads, ' UNION ALL ') || ') r'
+        INTO moved USING keep, lose;
+    RETURN coalesce(moved, '{}');
+END
+$$;
+COMMENT ON FUNCTION move_rows(bigint, bigint) IS 'moves the rows of every table that refers to customers, those of the user''s own too, except logs, ledgers and what merge_customers merges by rule; returns their keys by table';
+REVOKE EXECUTE ON FUNCTION move_rows(bigint, bigint) FROM PUBLIC;
+
+CREATE FUNCTION merge_customers(keep bigint, lose bigint, reason text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    k customer;
+    l customer;
+    c customer;
+    gained text[];
+    tag text;
+    number bigint;
+    done jsonb;
+BEGIN
+    IF keep = lose THEN
+        RAISE EXCEPTION 'customer % cannot be merged with itself', keep USING ERRCODE = 'CM030', HINT = 'Name two customers.';
+    ELSIF reason IS NULL OR btrim(reason) = '' THEN
+        RAISE EXCEPTION 'a merge needs a reason' USING ERRCODE = 'invalid_parameter_value', HINT = 'Say why in reason.';
+    END IF;
+    -- In the order of their numbers, whoever stays; the summaries keep orders out until the end.
+    PERFORM FROM customer x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+    PERFORM FROM customer_summary x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+    SELECT x.* INTO k FROM customer x WHERE x.customer_id = keep;
+    SELECT x.* INTO l FROM customer x WHERE x.customer_id = lose;
+    IF k.customer_id IS NULL OR l.customer_id IS NULL THEN
+        RAISE EXCEPTION 'there is no such customer' USING ERRCODE = 'no_data_found',
+            DETAIL = format('Customer %s.', CASE WHEN k.customer_id IS NULL THEN keep ELSE lose END);
+    END IF;
+    FOREACH c IN ARRAY ARRAY[k, l]
+    LOOP
+        IF c.status = 'merged' THEN
+            RAISE EXCEPTION 'customer % is merged already', c.customer_id USING ERRCODE = 'CM031', HINT = format('It is customer %s now.', find_customer(c.customer_id));
+        ELSIF c.status = 'erased' THEN
+            RAISE EXCEPTION 'customer % is erased', c.customer_id USING ERRCODE = 'CM032', HINT = 'Nothing is merged with an erased customer.';
+        ELSIF c.status <> 'active' THEN
+            RAISE EXCEPTION 'customer % is restricted', c.customer_id USING ERRCODE = 'CM033', HINT = 'restrict_customer(customer_id, reason, false) lifts a restriction.';
+        END IF;
+    END LOOP;
+    IF EXISTS (SELECT FROM points_account a WHERE a.customer_id IN (keep, lose) AND a.closed) THEN
+        RAISE EXCEPTION 'a points account of customer % or % is closed', keep, lose USING ERRCODE = 'CM034', HINT = 'The owner opens it with UPDATE points_account SET closed = false.';
+    END IF;
+
+    INSERT INTO merge_log (customer_id, lose, reason) VALUES (keep, lose, reason) RETURNING merge_log.merge_id INTO number;
+    done := jsonb_build_object('before', to_jsonb(k) - 'customer_id' - 'status' - 'merged_into' - 'tags' || jsonb_build_object('tags', k.tags::text[]))
+             || move_orders_and_points(keep, lose, 'merge/' || number) || move_rows(keep, lose);
+
+    -- Tags: all of both; where only one of a namespace may be, that of who stays.
+    SELECT array_agg(g.tag ORDER BY g.tag) INTO gained
+    FROM unnest(l.tags::text[]) g (tag)
+    WHERE NOT crm.has_tag(k.tags, g.tag)
+      AND NOT EXISTS (SELECT FROM tag_namespace n JOIN unnest(k.tags::text[]) h (tag) ON split_part(h.tag, ':', 1) = n.namespace AND strpos(h.tag, ':') > 1
+                      WHERE n.exclusive AND n.namespace = split_part(g.tag, ':', 1) AND strpos(g.tag, ':') > 1);
+    FOREACH tag IN ARRAY coalesce(gained, '{}')
+    LOOP
+        k.tags := k.tags + tag;
+    END LOOP;
+    PERFORM set_config('crm.tag_reason', 'merge of customer ' || lose, true);
+    UPDATE customer x
+    SET tags = k.tags, joined_at = least(x.joined_at, l.joined_at), occupation = coalesce(x.occupation, l.occupation), region = coalesce(x.region, l.region),
+        influence = coalesce(x.influence, l.influence), special_needs = coalesce(x.special_needs, l.special_needs),
+        source = CASE WHEN l.joined_at < x.joined_at THEN coalesce(l.source, x.source) ELSE coalesce(x.source, l.source) END,
+        last_source = coalesce(x.last_source, l.last_source), attributes = l.attributes || x.attributes
+    WHERE x.customer_id = keep;
+    UPDATE customer x SET status = 'merged', merged_into = keep WHERE x.customer_id = lose;
+    PERFORM set_config('crm.tag_reason', '', true);
+    INSERT INTO tag_expiry AS e (customer_id, tag, expires_at)
+    SELECT keep, x.tag, x.expires_at FROM tag_expiry x WHERE x.customer_id = lose AND x.tag = ANY (gained)
+    ON CONFLICT ON CONSTRAINT tag_expiry_pkey DO UPDATE SET expires_at = EXCLUDED.expires_at;
+    INSERT INTO customer_rule_tag (customer_id, tag, since)
+    SELECT keep, x.tag, x.since FROM customer_rule_tag x WHERE x.customer_id = lose AND x.tag = ANY (gained)
+    ON CONFLICT DO NOTHING;
+
+    -- Contact: gaps alone. That of who is merged stays there, as the record.
+    IF EXISTS (SELECT FROM contact x WHERE x.customer_id = lose) THEN
+        INSERT INTO contact (customer_id, source) VALUES (keep, 'import') ON CONFLICT DO NOTHING;
+        UPDATE contact x
+        SET name = coalesce(x.name, o.name), phone = coalesce(x.phone, o.phone), email = coalesce(x.email, o.email), wechat = coalesce(x.wechat, o.wechat),
+            id_number = coalesce(x.id_number, o.id_number), address = coalesce(x.address, o.address), gender = coalesce(x.gender, o.gender),
+            birth_calendar = CASE WHEN x.birth_date IS NULL THEN o.birth_calendar ELSE x.birth_calendar END,
+            birth_date = coalesce(x.birth_date, o.birth_date), source = 'import'
+        FROM contact o
+        WHERE x.customer_id = keep AND o.customer_id = lose;
+    END IF;
+
+    -- Consent: a no of either stays a no; a yes does not pass over.
+    INSERT INTO consent (customer_id, purpose, channel, given, source, evidence)
+    SELECT keep, s.purpose, s.channel, false, 'staff', jsonb_build_object('merge', number)
+    FROM (SELECT x.* FROM consent_state x WHERE x.customer_id = lose) s
+    WHERE NOT s.given
+      AND NOT EXISTS (SELECT FROM consent_state y WHERE y.customer_id = lose AND y.purpose = s.purpose AND y.channel = '*' AND y.given AND y.at > s.at)
+      AND NOT (EXISTS (SELECT FROM consent_state y WHERE y.customer_id = keep AND y.purpose = s.purpose AND y.channel IN (s.channel, '*') AND NOT y.given)
+               AND NOT EXISTS (SELECT FROM consent_state y WHERE y.customer_id = keep AND y.purpose = s.purpose AND y.given))
+    ORDER BY s.purpose, s.channel;
+
+    UPDATE duplicate_candidate d SET state = 'merged', decided_at = now(), actor = crm.actor()
+    WHERE d.customer_id = least(keep, lose) AND d.other = greatest(keep, lose);
+    DELETE FROM duplicate_candidate d WHERE lose IN (d.customer_id, d.other) AND d.state = 'open';
+    UPDATE merge_log g SET moved = done WHERE g.customer_id = keep AND g.merge_id = number;
+    RETURN number;
+END
+$$;
+COMMENT ON FUNCTION merge_customers(bigint, bigint, text) IS
+'makes two customers one: all that lose has goes to keep, and lose points to it (find_customer). Gives the number in merge_log. Errors: CM030 with itself, CM031 merged already, CM032 erased, CM033 restricted, CM034 a points account is closed, P0002 no such customer, 22023 no reason';
+REVOKE EXECUTE ON FUNCTION merge_customers(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION settle_merges(batch integer DEFAULT 1000) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    lose bigint;
+    keep bigint;
+    number bigint;
+    what jsonb;
+    done bigint := 0;
+BEGIN
+    FOR lose IN
+        SELECT c.customer_id FROM customer c
+        WHERE c.status = 'merged'
+          AND (EXISTS (SELECT FROM purchase p WHERE p.customer_id = c.customer_id)
+               OR EXISTS (SELECT FROM points_balance b WHERE b.customer_id = c.customer_id AND b.available <> 0))
+        ORDER BY c.customer_id LIMIT batch
+    LOOP
+        keep := find_customer(lose);
+        CONTINUE WHEN NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = keep AND c.status = 'active')
+                      OR EXISTS (SELECT FROM points_account a WHERE a.customer_id IN (keep, lose) AND a.closed);
+        PERFORM FROM customer x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+        PERFORM FROM customer_summary x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+        INSERT INTO merge_log (customer_id, lose, reason) VALUES (keep, lose, 'came after the merge') RETURNING merge_log.merge_id INTO number;
+        what := move_orders_and_points(keep, lose, 'merge/' || number);
+        UPDATE merge_log g SET moved = what WHERE g.customer_id = keep AND g.merge_id = number;
+        done := done + 1;
+    END LOOP;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION settle_merges(integer) IS 'brings orders and points that came to a merged customer after the merge (a late order, pending points, a released hold) to who it was merged into; the number of customers concerned. Run it daily';
+REVOKE EXECUTE ON FUNCTION settle_merges(integer) FROM PUBLIC;
+
+-- Finding.
+
+CREATE FUNCTION find_duplicates(max_block integer DEFAULT 50, OUT pairs bigint, OUT passed_over bigint)
+LANGUAGE sql SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH person AS MATERIALIZED (
+        SELECT k.customer_id, crm.normalize_name(k.name) AS name, crm.normalize_phone(k.phone) AS phone, crm.normalize_email(k.email) AS email,
+               upper(coalesce(crm.id_15_to_18(btrim(k.id_number)), nullif(btrim(k.id_number), ''))) AS id_number, crm.normalize_name(k.address) AS address,
+               k.birth_date, k.birth_calendar, k.gender
+        FROM contact k JOIN customer c ON c.customer_id = k.customer_id AND c.status = 'active'),
+    key AS MATERIALIZED (
+        SELECT p.customer_id, v.kind, v.value
+        FROM person p
+        CROSS JOIN LATERAL (VALUES ('phone', p.phone), ('email', p.email), ('id_number', p.id_number), ('address', p.name || '|' || p.address)) v (kind, value)
+        WHERE v.value IS NOT NULL),
+    block AS MATERIALIZED (
+        SELECT y.kind, array_agg(y.customer_id ORDER BY y.customer_id) AS members FROM key y GROUP BY y.kind, y.value HAVING count(*) > 1),
+    pair AS MATERIALIZED (
+        SELECT a.customer_id, z.other, array_agg(DISTINCT b.kind) AS kinds
+        FROM block b
+        CROSS JOIN LATERAL unnest(b.members) a (customer_id)
+        CROSS JOIN LATERAL unnest(b.members) z (other)
+        WHERE cardinality(b.members) <= max_block AND a.customer_id < z.other
+        GROUP BY a.customer_id, z.other),
+    judged AS (
+        SELECT q.customer_id, q.other, q.kinds, a.name = z.name AS name,
+               a.birth_calendar = z.birth_calendar AND a.birth_date <> z.birth_date AS birth, a.gender <> z.gender AS gender
+        FROM pair q
+        JOIN person a ON a.customer_id = q.customer_id
+        JOIN person z ON z.customer_id = q.other
+        -- Two numbers are two persons.
+        WHERE (a.id_number = z.id_number) IS NOT FALSE),
+    scored AS MATERIALIZED (
+        SELECT j.customer_id, j.other,
+               greatest(0, least(100, CASE WHEN 'phone' = ANY (j.kinds) THEN 60 ELSE 0 END + CASE WHEN 'email' = ANY (j.kinds) THEN 60 ELSE 0 END
+                                      + CASE WHEN 'id_number' = ANY (j.kinds) THEN 90 ELSE 0 END + CASE WHEN 'address' = ANY (j.kinds) THEN 35 ELSE 0 END
+                                      + CASE WHEN j.name THEN 25 ELSE 0 END)
+                        - CASE WHEN j.birth THEN 30 ELSE 0 END - CASE WHEN j.gender THEN 20 ELSE 0 END)::smallint AS score,
+               j.kinds || CASE WHEN j.name THEN '{name}'::text[] ELSE '{}' END || CASE WHEN j.birth THEN '{"not birth_date"}'::text[] ELSE '{}' END
+               || CASE WHEN j.gender THEN '{"not gender"}'::text[] ELSE '{}' END AS reasons
+        FROM judged j),
+    gone AS (
+        DELETE FROM duplicate_candidate d
+        WHERE d.state = 'open' AND NOT EXISTS (SELECT FROM scored s WHERE s.customer_id = d.customer_id AND s.other = d.other)),
+    kept AS (
+        INSERT INTO duplicate_candidate AS d (customer_id, other, score, reasons)
+        SELECT s.customer_id, s.other, s.score, s.reasons FROM scored s ORDER BY s.customer_id, s.other
+        ON CONFLICT (customer_id, other) DO UPDATE SET score = EXCLUDED.score, reasons = EXCLUDED.reasons, problem = NULL
+            WHERE d.state = 'open' AND (d.score, d.reasons, d.problem IS NULL) IS DISTINCT FROM (EXCLUDED.score, EXCLUDED.reasons, true))
+    SELECT (SELECT count(*) FROM scored), (SELECT count(*) FROM block b WHERE cardinality(b.members) > max_block);
+END;
+COMMENT ON FUNCTION find_duplicates(integer) IS
+'fills duplicate_candidate: pairs of active customers that share a phone number, e-mail address, ID number, or name and address, as the kit normalises them. Shared by more than max_block customers, a value tells of a desk rather than a person and is passed over; how many were is told. Score: ID 90, phone 60, e-mail 60, address 35, the same name 25, other birthday -30, other gender -20, within 0 to 100; two ID numbers are two persons';
+REVOKE EXECUTE ON FUNCTION find_duplicates(integer) FROM PUBLIC;
+
+CREATE VIEW duplicate_queue AS
+SELECT d.customer_id, d.other, d.score, d.reasons, d.problem, d.found_at, s.order_count, o.order_count AS other_order_count
+FROM duplicate_candidate d
+JOIN customer_summary s ON s.customer_id = d.customer_id
+JOIN customer_summary o ON o.customer_id = d.other
+WHERE d.state = 'open';
+COMMENT ON VIEW duplicate_queue IS 'pairs to be looked at; ORDER BY score DESC. decide_duplicate() settles one';
+
+CREATE FUNCTION decide_duplicate(customer_id bigint, other bigint, same boolean, reason text DEFAULT 'reviewed', keep bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    a bigint := least(customer_id, other);
+    b bigint := greatest(customer_id, other);
+    d duplicate_candidate;
+    stays bigint := keep;
+BEGIN
+    SELECT x.* INTO d FROM duplicate_candidate x WHERE x.customer_id = a AND x.other = b;
+    IF NOT FOUND OR d.state <> 'open' THEN
+        RAISE EXCEPTION 'customers % and % are no open pair', a, b
+            USING ERRCODE = 'CM035', DETAIL = format('State: %s.', coalesce(d.state, 'none')), HINT = 'duplicate_queue lists the open ones; merge_customers() needs none.';
+    ELSIF keep NOT IN (a, b) THEN
+        RAISE EXCEPTION 'customer % is not of the pair', keep USING ERRCODE = 'CM035', DETAIL = format('The pair is %s and %s.', a, b), HINT = 'keep is one of the two.';
+    END IF;
+    IF same THEN
+        -- Who has bought more stays, of equals the older number.
+        IF stays IS NULL THEN
+            SELECT s.customer_id INTO stays FROM customer_summary s WHERE s.customer_id IN (a, b) ORDER BY s.order_count DESC, s.customer_id LIMIT 1;
+        END IF;
+        RETURN merge_customers(stays, CASE stays WHEN a THEN b ELSE a END, reason);
+    END IF;
+    UPDATE duplicate_candidate x SET state = 'rejected', decided_at = now(), actor = crm.actor() WHERE x.customer_id = a AND x.other = b;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION decide_duplicate(bigint, bigint, boolean, text, bigint) IS
+'settles a pair of duplicate_queue: one person (they are merged; keep stays, by default who has more orders) or not (never asked again). Gives the number in merge_log. Errors: CM035 no open pair, else as merge_customers';
+REVOKE EXECUTE ON FUNCTION decide_duplicate(bigint, bigint, boolean, text, bigint) FROM PUBLIC;
+
+CREATE FUNCTION merge_duplicates(batch integer DEFAULT 1000, OUT merged bigint, OUT failed bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    d record;
+BEGIN
+    merged := 0;
+    failed := 0;
+    FOR d IN
+        SELECT x.customer_id, x.other, x.score FROM duplicate_candidate x
+        WHERE x.state = 'open' AND x.problem IS NULL AND x.score > (SELECT s.duplicate_auto_score FROM settings s)
+        ORDER BY x.score DESC, x.customer_id, x.other LIMIT batch
+    LOOP
+        -- A merge before this one may have settled it.
+        CONTINUE WHEN NOT EXISTS (SELECT FROM duplicate_candidate x WHERE x.customer_id = d.customer_id AND x.other = d.other AND x.state = 'open');
+        BEGIN
+            PERFORM decide_duplicate(d.customer_id, d.other, true, 'score ' || d.score);
+            merged := merged + 1;
+        EXCEPTION
+            WHEN transaction_rollback OR query_canceled THEN
+                RAISE;
+            WHEN OTHERS THEN
+                UPDATE duplicate_candidate x SET problem = SQLSTATE WHERE x.customer_id = d.customer_id AND x.other = d.other;
+                failed := failed + 1;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION merge_duplicates(integer) IS 'merges open pairs that score more than settings.duplicate_auto_score, the surest first, up to batch; what fails stays in the queue with its problem. Run find_duplicates() again after it';
+REVOKE EXECUTE ON FUNCTION merge_duplicates(integer) FROM PUBLIC;
+
+-- How good the data is.
+
+CREATE FUNCTION confirm_contact(customer_id bigint, as_of timestamptz DEFAULT now()) RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    INSERT INTO contact_confirmation AS c (customer_id, confirmed_at) VALUES (confirm_contact.customer_id, confirm_contact.as_of)
+    ON CONFLICT (customer_id) DO UPDATE SET confirmed_at = greatest(c.confirmed_at, EXCLUDED.confirmed_at);
+END;
+COMMENT ON FUNCTION confirm_contact(bigint, timestamptz) IS 'notes that the customer said the contact data is right';
+REVOKE EXECUTE ON FUNCTION confirm_contact(bigint, timestamptz) FROM PUBLIC;
+
+CREATE VIEW contact_quality AS
+SELECT c.customer_id, v.field, v.finding
+FROM customer c
+LEFT JOIN contact k ON k.customer_id = c.customer_id
+LEFT JOIN contact_confirmation f ON f.customer_id = c.customer_id
+CROSS JOIN settings s
+CROSS JOIN LATERAL (VALUES
+    ('name', CASE WHEN crm.normalize_name(k.name) IS NULL THEN 'missing' END),
+    ('phone', CASE WHEN coalesce(btrim(k.phone), '') = '' THEN 'missing' WHEN crm.normalize_phone(k.phone) IS NULL THEN 'invalid' END),
+    ('email', CASE WHEN coalesce(btrim(k.email), '') = '' THEN 'missing' WHEN crm.normalize_email(k.email) IS NULL THEN 'invalid' END),
+    ('address', CASE WHEN coalesce(btrim(k.address), '') = '' THEN 'missing' END),
+    -- Other papers have numbers of other forms: only what looks like a resident ID is judged as one.
+    ('id_number', CASE WHEN k.id_number ~ '^\s*([0-9]{15}|[0-9]{17}[0-9Xx])\s*$' AND crm.id_15_to_18(btrim(k.id_number)) IS NULL
+                            AND NOT crm.is_cn_id(upper(btrim(k.id_number))) THEN 'invalid' END),
+    ('birth_date', CASE WHEN k.birth_date > (now() AT TIME ZONE s.time_zone)::date OR k.birth_date < '1900-01-01' THEN 'invalid' END),
+    ('*', CASE WHEN greatest(k.updated_at, f.confirmed_at) < now() - make_interval(days => s.contact_confirm_days) THEN 'not confirmed' END)) v (field, finding)
+WHERE c.status IN ('active', 'restricted') AND v.finding IS NOT NULL;
+COMMENT ON VIEW contact_quality IS 'what is wrong with each customer''s contact data: missing, invalid, or (field *) not changed nor confirmed for settings.contact_confirm_days; never a value';
+
+CREATE VIEW contact_quality_report AS
+SELECT q.field, q.finding, count(*) AS customers FROM contact_quality q GROUP BY q.field, q.finding;
+COMMENT ON VIEW contact_quality_report IS 'contact_quality counted';
