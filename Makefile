@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: test-long bench lint sanitize coverage dist.  tools/ holds the scripts behind them.
+# Further targets: test-long test-matrix bench lint sanitize coverage dist.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -47,7 +47,7 @@ $(OBJS): crm.control
 $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL) $(wildcard sql/upgrade/store--*.sql)
 	sh tools/join-sql.sh > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test test-long bench lint sanitize coverage dist
+.PHONY: setup demo test test-long test-matrix bench lint sanitize coverage dist
 setup:
 	sh tools/setup.sh
 
@@ -59,6 +59,9 @@ test: setup
 
 test-long: setup
 	LONG=1 sh tools/test.sh
+
+test-matrix: setup
+	sh tools/test-matrix.sh
 
 bench:
 	sh tools/setup.sh bench
