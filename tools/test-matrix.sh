@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds crm without a warning and runs its tests on each PostgreSQL that Debian has, each in a chroot of its own, and upgrades a
 # database with a store from the machine's own PostgreSQL to each of them by pg_upgrade. Prints a table: version by suite.
-#   MATRIX="trixie sid"   which releases of Debian (default: both)     SUITES, TESTS   as for tools/test.sh
+#   MATRIX="trixie sid"   which releases of Debian (default: both)     SUITES, TESTS   as for tools/test.sh, and the suite upgrade
 #   MATRIX_DIR=dir        keeps the chroots there for the next run (default: a folder that is removed)
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
+crm_pg_config=$(command -v "$crm_pg_config")
 
 skip() { echo "skipped: $1"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "chroots need root"
@@ -95,7 +96,8 @@ run_release() {
 	root=$dir/$release
 	version=$(enter "$root" pg_config --version | sed 's/PostgreSQL \([0-9.a-z]*\).*/\1/')
 	icu=$(enter "$root" sh -c 'dpkg-query -W -f "\${Version}" libicu-dev' | sed 's/-.*//')
-	for suite in ${SUITES:-sql isolation tap}; do
+	for suite in ${SUITES:-sql isolation tap upgrade}; do
+		[ "$suite" != upgrade ] || continue
 		log=$dir/$release.$suite.log
 		enter "$root" sh -c "cd /src/crm && CI=1 TESTS='${TESTS:-}' SUITES=$suite sh tools/test.sh" >"$log" 2>&1 || {
 			failed=1

@@ -108,9 +108,10 @@ if [ -n "$tap" ]; then
 	echo "# TAP"
 	PG_REGRESS=$pgxs_test/regress/pg_regress
 	PERL5LIB=$pgxs_test/perl${PERL5LIB:+:$PERL5LIB}
+	TESTDIR=$work/src
 	TESTDATADIR=$work/src/tmp_check
 	TESTLOGDIR=$work/src/tmp_check/log
-	export PG_REGRESS PERL5LIB TESTDATADIR TESTLOGDIR
+	export PG_REGRESS PERL5LIB TESTDIR TESTDATADIR TESTLOGDIR
 	unset PGHOST PGPORT PGDATABASE PGUSER PGDATA
 	run_in "$work/src" prove --verbose --timer $tap >"$out" 2>&1 && status=0 || status=1
 	grep -vE '^(ok|# )' "$out" | head -n 400
