@@ -41,7 +41,7 @@ checksums=
 as_server "$new_bin/initdb" --help | grep -q -- --no-data-checksums && checksums=--no-data-checksums
 init "$wrapped" "$work/old" ""
 init "$new_bin" "$work/new" "$checksums"
-as_server "$wrapped/pg_ctl" -D "$work/old" -w -l "$work/old.log" -o "-k $work/run -p 54320 -c listen_addresses=" start >/dev/null
+as_server "$wrapped/pg_ctl" -D "$work/old" -w -l "$work/old.log" -o "-k $work/run -p 54320 -c listen_addresses= -c jit=off" start >/dev/null
 old_sql -f test/upgrade/store.sql postgres
 old_sql -f test/upgrade/fingerprint.sql shopdb >"$work/before"
 as_server "$wrapped/pg_ctl" -D "$work/old" -m fast -w stop >/dev/null
@@ -51,7 +51,7 @@ ok "an old cluster with a store"
 	-s "$work/run" -U "$crm_user") >"$work/upgrade.log" 2>&1 || { tail -n 40 "$work/upgrade.log"; find "$work/new/pg_upgrade_output.d" -name '*.log' -exec tail -n 20 {} + ; exit 1; }
 ok "pg_upgrade"
 PGDATA=$work/new
-as_server "$new_bin/pg_ctl" -D "$work/new" -w -l "$work/new.log" -o "-k $work/run -p 54321 -c listen_addresses=" start >/dev/null
+as_server "$new_bin/pg_ctl" -D "$work/new" -w -l "$work/new.log" -o "-k $work/run -p 54321 -c listen_addresses= -c jit=off" start >/dev/null
 new_sql -f test/upgrade/fingerprint.sql shopdb >"$work/after"
 cmp "$work/before" "$work/after"
 ok "the same data, ledger verified"
