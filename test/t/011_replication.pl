@@ -70,7 +70,7 @@ $subscriber->start;
 $subscriber->safe_psql('postgres', 'CREATE DATABASE shopdb');
 $subscriber->safe_psql('shopdb', q{CREATE EXTENSION crm; SELECT crm.create_store('shop', seed => false)});
 $primary->safe_psql('shopdb', 'CREATE PUBLICATION shop_all FOR TABLES IN SCHEMA shop');
-my $connstr = $primary->connstr('shopdb');
+my $connstr = $primary->connstr('postgres') =~ s{dbname='postgres'}{dbname=shopdb}r;
 $subscriber->safe_psql('shopdb', "CREATE SUBSCRIPTION shop_all CONNECTION '$connstr' PUBLICATION shop_all");
 $subscriber->wait_for_subscription_sync($primary, 'shop_all', 'shopdb');
 $primary->safe_psql('shopdb', q{
@@ -88,14 +88,13 @@ $subscriber->stop;
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = '*'\n");
 $primary->reload;
 my $log = PostgreSQL::Test::Utils::tempdir() . '/acknowledged';
-my @writers = map {
-    my $w = $_;
-    IPC::Run::start(
-        [ 'psql', '-X', '-q', '-At', '-d', $primary->connstr('shopdb') ],
-        '<', \join('', map { "INSERT INTO shop.purchase (customer_id, order_no, status, amount, completed_at) VALUES ("
-                . (1 + ($w * 37 + $_) % 200) . ", 'w$w-$_', 'completed', 200, now()) RETURNING order_no;\n" } 1 .. 20000),
-        '>', "$log.$w", '2>', '/dev/null')
-} 1 .. 4;
+my @writers;
+for my $w (1 .. 4)
+{
+    append_to_file("$log.$w.sql", join('', map { "INSERT INTO shop.purchase (customer_id, order_no, status, amount, completed_at) VALUES ("
+            . (1 + ($w * 37 + $_) % 200) . ", 'w$w-$_', 'completed', 200, now()) RETURNING order_no;\n" } 1 .. 20000));
+    push @writers, IPC::Run::start([ 'psql', '-X', '-q', '-At', '-d', $primary->connstr('shopdb'), '-f', "$log.$w.sql" ], '<', \'', '>', "$log.$w", '2>', '/dev/null');
+}
 sleep 3;
 $primary->stop('immediate');
 $_->finish for @writers;
