@@ -15,6 +15,9 @@ if ! command -v debootstrap >/dev/null 2>&1; then
 fi
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -E '/debian/?$' | head -n 1)
 mirror=${mirror:-http://deb.debian.org/debian}
+# pg_upgrade needs a new server at least as recent as the old one's minor release, and those come by the security archive.
+security=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -E '/debian-security/?$' | head -n 1)
+security=${security:-http://deb.debian.org/debian-security}
 
 dir=${MATRIX_DIR:-}
 if [ -z "$dir" ]; then
@@ -52,6 +55,7 @@ make_root() { # make_root RELEASE: a chroot with what the tests need
 		for f in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf; do
 			[ ! -e "$f" ] || cp "$f" "$root/etc/apt/apt.conf.d/"
 		done
+		[ "$1" = sid ] || echo "deb $security $1-security main" >"$root/etc/apt/sources.list.d/security.list"
 		touch "$root/ready"
 	fi
 	for m in "proc proc $root/proc" "tmpfs shm $root/dev/shm"; do
@@ -70,7 +74,7 @@ make_root() { # make_root RELEASE: a chroot with what the tests need
 		mkdir -p "$root/src/shared"
 		cp -R "$data" "$root/src/shared/data"
 	fi
-	enter "$root" sh -c 'cd /src/crm && apt-get update -qq && sh tools/setup.sh' >>"$dir/setup.log" 2>&1
+	enter "$root" sh -c 'cd /src/crm && apt-get update -qq && apt-get -qq -y upgrade && sh tools/setup.sh' >>"$dir/setup.log" 2>&1
 }
 
 # old_server ROOT: this machine's PostgreSQL with crm and the libraries of both, under /old of the chroot
