@@ -116,6 +116,12 @@ LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION points_transfer(regclass, bigint, bigint, text, text, bigint, bigint, text, text, timestamptz, bytea) IS
 'moves points between two accounts of a ledger, keeping the expiry of their lots (to_points are spread over them by largest remainder); note_hash, which may be null, goes into the transfer_out, whose seq is given. For the owner of the table';
 
+CREATE FUNCTION points_move(entries regclass, customer_id bigint, to_customer_id bigint, program text, most bigint, source text, reference text)
+RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION points_move(regclass, bigint, bigint, text, bigint, text, text) IS
+'moves available points, at most so many, between the accounts of two customers who are one person, keeping the expiry of their lots: also points that cannot be spent, and a debt (as a pair of adjustments). Gives how many, below zero for a debt; nothing moves from or to a closed account. For the owner of the table';
+
 CREATE FUNCTION points_lapse_due(entries regclass, as_of timestamptz, batch integer) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION points_lapse_due(regclass, timestamptz, integer) IS

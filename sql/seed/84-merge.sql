@@ -5,7 +5,7 @@ SELECT k, 'table', t, 'SELECT' FROM unnest('{owner,auditor}'::text[]) k, unnest(
 UNION ALL
 SELECT k, 'table', 'contact_quality_report', 'SELECT' FROM unnest('{owner,agent,marketer,analyst,auditor}'::text[]) k
 UNION ALL
-SELECT 'owner', 'routine', r, 'EXECUTE' FROM unnest('{merge_customers,settle_merges,find_duplicates,decide_duplicate,merge_duplicates}'::text[]) r
+SELECT 'owner', 'routine', r, 'EXECUTE' FROM unnest('{merge_customers,undo_merge,settle_merges,find_duplicates,decide_duplicate,merge_duplicates}'::text[]) r
 UNION ALL
 SELECT k, 'routine', 'find_customer', 'EXECUTE' FROM unnest('{owner,agent,marketer,analyst,auditor,app}'::text[]) k
 UNION ALL
@@ -17,6 +17,8 @@ INSERT INTO privacy_rule (table_name, column_name, key_column, erase, exported, 
     ('merge_log', 'reason', 'customer_id', 'redact', true, 'free text'),
     ('merge_log', 'moved', 'customer_id', 'empty', true, 'holds ids of channels, notes on the person'),
     ('merge_log', 'reason', 'lose', 'redact', true, 'free text'),
+    ('merge_log', 'undone', 'customer_id', 'empty', true, 'free text'),
+    ('merge_log', 'undone', 'lose', 'empty', true, 'free text'),
     ('merge_log', 'moved', 'lose', 'empty', true, 'holds ids of channels, notes on the person'),
     ('duplicate_candidate', '*', 'customer_id', 'delete', true, 'likeness to another person'),
     ('duplicate_candidate', '*', 'other', 'delete', true, 'likeness to another person'),
@@ -26,5 +28,5 @@ INSERT INTO privacy_rule (table_name, column_name, key_column, erase, exported, 
 SELECT crm.accept_way('contact', v, 'tells what is wrong, never a value') FROM unnest('{contact_quality,contact_quality_report}'::text[]) v;
 SELECT crm.accept_way('contact', p.oid::regprocedure::text, 'returns numbers')
 FROM pg_catalog.pg_proc p
-WHERE p.proname IN ('merge_customers', 'find_duplicates', 'decide_duplicate', 'merge_duplicates')
+WHERE p.proname IN ('merge_customers', 'undo_merge', 'find_duplicates', 'decide_duplicate', 'merge_duplicates')
   AND p.pronamespace = (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'contact'::regclass);

@@ -15,13 +15,17 @@ CREATE TABLE merge_log (
     moved jsonb NOT NULL DEFAULT '{}',
     actor text DEFAULT crm.actor(),
     role name NOT NULL DEFAULT crm.caller(),
-    PRIMARY KEY (customer_id, merge_id)
+    undone_at timestamptz,
+    undone jsonb,
+    PRIMARY KEY (customer_id, merge_id),
+    UNIQUE (merge_id)
 );
 CREATE INDEX merge_log_lose ON merge_log (lose);
 COMMENT ON TABLE merge_log IS 'who was merged into whom, and what moved: the record to undo a merge by';
 COMMENT ON COLUMN merge_log.customer_id IS 'who stays';
 COMMENT ON COLUMN merge_log.lose IS 'who was merged into it';
-COMMENT ON COLUMN merge_log.moved IS 'by table the keys of the rows that moved, without customer_id; under points what each program moved, under before the row of the one who stays as it was';
+COMMENT ON COLUMN merge_log.moved IS 'by table the keys of the rows that moved, without the column that changed; points what each program moved, tags and contact what the one who stays gained (names of fields, no values), customer the fields that changed, each as it was and as it became';
+COMMENT ON COLUMN merge_log.undone IS 'why the merge was undone, and what of it stayed: rows without a primary key, points that were spent meanwhile';
 
 CREATE TABLE duplicate_candidate (
     customer_id bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
@@ -78,48 +82,38 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    before jsonb;
     orders jsonb;
     moved jsonb := '{}';
-    p record;
+    of_program text;
+    n bigint;
 BEGIN
     PERFORM FROM points_account a WHERE a.customer_id IN (keep, lose) ORDER BY a.customer_id, a.program FOR NO KEY UPDATE;
-    SELECT coalesce(jsonb_object_agg(t.program, t.total), '{}') INTO before FROM merge_points_total(keep, lose) t;
-
-    -- The ledger claws the points of an order back where it was and earns them where it goes.
+    -- The two are one person by now, so the order path posts nothing: the points of an order stay booked where they were earned.
     WITH gone AS (
         UPDATE purchase o SET customer_id = keep WHERE o.customer_id = lose RETURNING o.channel, o.order_no)
     SELECT jsonb_agg(jsonb_build_array(g.channel, g.order_no)) INTO orders FROM gone g;
-
-    -- What was spent or expired meanwhile, or earned by a rule of former times, makes a difference: nobody gains or loses by it.
-    FOR p IN
-        SELECT t.program, coalesce((before ->> t.program)::numeric, 0) - t.total AS missing
-        FROM merge_points_total(keep, lose) t ORDER BY t.program
+    FOR of_program IN SELECT a.program FROM points_account a WHERE a.customer_id = lose ORDER BY a.program
     LOOP
-        IF p.missing <> 0 THEN
-            PERFORM adjust(keep, p.missing::bigint, 'merge', reference || '/orders', 'orders moved by a merge', p.program);
-            moved := moved || jsonb_build_object(p.program || '/orders', p.missing);
+        n := crm.points_move('points_entry'::regclass, lose, keep, of_program, 9223372036854775807, 'merge', reference);
+        IF n <> 0 THEN
+            moved := moved || jsonb_build_object(of_program, n);
         END IF;
-    END LOOP;
-    FOR p IN
-        SELECT b.program, b.available, g.redeemable
-        FROM points_balance b JOIN points_program g ON g.program = b.program
-        WHERE b.customer_id = lose AND b.available <> 0 ORDER BY b.program
-    LOOP
-        IF p.redeemable AND p.available > 0 THEN
-            PERFORM transfer(lose, keep, p.available, 'merge', reference, p.program);
-        ELSE
-            -- Points that only count cannot be transferred, nor can a debt.
-            PERFORM adjust(lose, -p.available, 'merge', reference, 'merged', p.program);
-            PERFORM adjust(keep, p.available, 'merge', reference, 'merged', p.program);
-        END IF;
-        moved := moved || jsonb_build_object(p.program, p.available);
     END LOOP;
     RETURN jsonb_strip_nulls(jsonb_build_object('purchase', orders, 'points', nullif(moved, '{}')));
 END
 $$;
-COMMENT ON FUNCTION move_orders_and_points(bigint, bigint, text) IS 'moves all orders and available points of one customer to another; the points of both together stay the same';
+COMMENT ON FUNCTION move_orders_and_points(bigint, bigint, text) IS 'moves all orders of one customer to another of the same person, without posting their points again, and all available points by transfer, with their expiry';
 REVOKE EXECUTE ON FUNCTION move_orders_and_points(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION key_columns(relation regclass, key_column name, alias text) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(string_agg(format('%s.%I', key_columns.alias, a.attname), ', ' ORDER BY a.attnum), '')
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
+    WHERE i.indrelid = key_columns.relation AND i.indisprimary AND a.attname <> key_columns.key_column;
+END;
+COMMENT ON FUNCTION key_columns(regclass, name, text) IS 'columns of a primary key beside the one that names the customer, for a query';
+REVOKE EXECUTE ON FUNCTION key_columns(regclass, name, text) FROM PUBLIC;
 
 CREATE FUNCTION move_rows(keep bigint, lose bigint) RETURNS jsonb
 LANGUAGE plpgsql
@@ -137,7 +131,7 @@ DECLARE
 BEGIN
     -- One statement, so that rows and the rows that refer to them move together: foreign keys are checked at its end.
     FOR t IN
-        SELECT c.relation, c.table_name, c.key_column, u.clashes, f.parents, coalesce(k.keys, 'to_jsonb(1)') AS keys,
+        SELECT c.relation, c.table_name, c.key_column, u.clashes, f.parents, coalesce(k.keys, 'to_jsonb(1)') AS keys, -- rows without a primary key are only counted
                row_number() OVER (ORDER BY f.parents IS NOT NULL, c.table_name, c.key_column) AS n
         FROM customer_tables() c
         JOIN pg_catalog.pg_attribute key ON key.attrelid = c.relation AND key.attname = c.key_column
@@ -165,9 +159,8 @@ BEGIN
                     AND key.attnum = ANY (r.conkey) AND cardinality(r.conkey) > 1 AND m.attnum <> key.attnum
                   GROUP BY r.oid, r.confrelid) x) f
         LEFT JOIN LATERAL (
-            SELECT format('jsonb_build_array(%s)', string_agg(format('m.%I', a.attname), ', ' ORDER BY a.attnum)) AS keys
-            FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
-            WHERE i.indrelid = c.relation AND i.indisprimary AND a.attnum <> key.attnum HAVING count(*) > 0) k ON true
+            SELECT format('jsonb_build_array(%s)', key_columns(c.relation, c.key_column, 'm')) AS keys
+            WHERE EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.relation AND i.indisprimary)) k ON true
         WHERE c.table_name <> ALL (stay)
         ORDER BY n
     LOOP
@@ -189,6 +182,20 @@ $$;
 COMMENT ON FUNCTION move_rows(bigint, bigint) IS 'moves the rows of every table that refers to customers, those of the user''s own too, except logs, ledgers and what merge_customers merges by rule; returns their keys by table';
 REVOKE EXECUTE ON FUNCTION move_rows(bigint, bigint) FROM PUBLIC;
 
+CREATE FUNCTION lock_pair(a bigint, b bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- As the order path does, orders before summaries before customers, each by their keys: so nobody waits in a circle.
+    PERFORM FROM purchase p WHERE p.customer_id IN (a, b) ORDER BY p.customer_id, p.channel, p.order_no FOR NO KEY UPDATE;
+    PERFORM FROM customer_summary x WHERE x.customer_id IN (a, b) ORDER BY x.customer_id FOR NO KEY UPDATE;
+    PERFORM FROM customer x WHERE x.customer_id IN (a, b) ORDER BY x.customer_id FOR NO KEY UPDATE;
+END
+$$;
+COMMENT ON FUNCTION lock_pair(bigint, bigint) IS 'keeps orders, points and merges of two customers waiting until the end of the transaction';
+REVOKE EXECUTE ON FUNCTION lock_pair(bigint, bigint) FROM PUBLIC;
+
 CREATE FUNCTION merge_customers(keep bigint, lose bigint, reason text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -201,15 +208,15 @@ DECLARE
     tag text;
     number bigint;
     done jsonb;
+    held bigint;
+    filled text[];
 BEGIN
     IF keep = lose THEN
         RAISE EXCEPTION 'customer % cannot be merged with itself', keep USING ERRCODE = 'CM030', HINT = 'Name two customers.';
     ELSIF reason IS NULL OR btrim(reason) = '' THEN
         RAISE EXCEPTION 'a merge needs a reason' USING ERRCODE = 'invalid_parameter_value', HINT = 'Say why in reason.';
     END IF;
-    -- In the order of their numbers, whoever stays; the summaries keep orders out until the end.
-    PERFORM FROM customer x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
-    PERFORM FROM customer_summary x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+    PERFORM lock_pair(keep, lose);
     SELECT x.* INTO k FROM customer x WHERE x.customer_id = keep;
     SELECT x.* INTO l FROM customer x WHERE x.customer_id = lose;
     IF k.customer_id IS NULL OR l.customer_id IS NULL THEN
@@ -226,13 +233,18 @@ BEGIN
             RAISE EXCEPTION 'customer % is restricted', c.customer_id USING ERRCODE = 'CM033', HINT = 'restrict_customer(customer_id, reason, false) lifts a restriction.';
         END IF;
     END LOOP;
+    SELECT h.customer_id INTO held FROM legal_hold h
+    WHERE h.customer_id IN (keep, lose) AND h.released_at IS NULL AND (h.until IS NULL OR h.until > now()) ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'data of customer % must be kept as it is', held USING ERRCODE = 'CM036', HINT = 'A legal_hold stands; release it first.';
+    END IF;
     IF EXISTS (SELECT FROM points_account a WHERE a.customer_id IN (keep, lose) AND a.closed) THEN
         RAISE EXCEPTION 'a points account of customer % or % is closed', keep, lose USING ERRCODE = 'CM034', HINT = 'The owner opens it with UPDATE points_account SET closed = false.';
     END IF;
 
     INSERT INTO merge_log (customer_id, lose, reason) VALUES (keep, lose, reason) RETURNING merge_log.merge_id INTO number;
-    done := jsonb_build_object('before', to_jsonb(k) - 'customer_id' - 'status' - 'merged_into' - 'tags' || jsonb_build_object('tags', k.tags::text[]))
-             || move_orders_and_points(keep, lose, 'merge/' || number) || move_rows(keep, lose);
+    UPDATE customer x SET status = 'merged', merged_into = keep WHERE x.customer_id = lose;
+    done := move_orders_and_points(keep, lose, 'merge/' || number) || move_rows(keep, lose);
 
     -- Tags: all of both; where only one of a namespace may be, that of who stays.
     SELECT array_agg(g.tag ORDER BY g.tag) INTO gained
@@ -251,8 +263,12 @@ BEGIN
         source = CASE WHEN l.joined_at < x.joined_at THEN coalesce(l.source, x.source) ELSE coalesce(x.source, l.source) END,
         last_source = coalesce(x.last_source, l.last_source), attributes = l.attributes || x.attributes
     WHERE x.customer_id = keep;
-    UPDATE customer x SET status = 'merged', merged_into = keep WHERE x.customer_id = lose;
     PERFORM set_config('crm.tag_reason', '', true);
+    -- What changed in the row, as it was and as it became.
+    SELECT done || jsonb_build_object('tags', to_jsonb(coalesce(gained, '{}')), 'customer', coalesce(jsonb_object_agg(w.key, jsonb_build_array(w.value, n.value)), '{}'))
+    INTO done
+    FROM customer x, jsonb_each(to_jsonb(k) - 'tags') w (key, value), jsonb_each(to_jsonb(x) - 'tags') n (key, value)
+    WHERE x.customer_id = keep AND n.key = w.key AND n.value <> w.value;
     INSERT INTO tag_expiry AS e (customer_id, tag, expires_at)
     SELECT keep, x.tag, x.expires_at FROM tag_expiry x WHERE x.customer_id = lose AND x.tag = ANY (gained)
     ON CONFLICT ON CONSTRAINT tag_expiry_pkey DO UPDATE SET expires_at = EXCLUDED.expires_at;
@@ -263,6 +279,11 @@ BEGIN
     -- Contact: gaps alone. That of who is merged stays there, as the record.
     IF EXISTS (SELECT FROM contact x WHERE x.customer_id = lose) THEN
         INSERT INTO contact (customer_id, source) VALUES (keep, 'import') ON CONFLICT DO NOTHING;
+        SELECT array_agg(o.key ORDER BY o.key) INTO filled
+        FROM contact x, contact y, jsonb_each(to_jsonb(x)) n (key, value), jsonb_each(to_jsonb(y)) o (key, value)
+        WHERE x.customer_id = keep AND y.customer_id = lose AND n.key = o.key AND n.value = 'null' AND o.value <> 'null'
+          AND o.key IN ('name', 'phone', 'email', 'wechat', 'id_number', 'address', 'gender', 'birth_date');
+        done := done || jsonb_build_object('contact', to_jsonb(coalesce(filled, '{}')));
         UPDATE contact x
         SET name = coalesce(x.name, o.name), phone = coalesce(x.phone, o.phone), email = coalesce(x.email, o.email), wechat = coalesce(x.wechat, o.wechat),
             id_number = coalesce(x.id_number, o.id_number), address = coalesce(x.address, o.address), gender = coalesce(x.gender, o.gender),
@@ -290,8 +311,141 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION merge_customers(bigint, bigint, text) IS
-'makes two customers one: all that lose has goes to keep, and lose points to it (find_customer). Gives the number in merge_log. Errors: CM030 with itself, CM031 merged already, CM032 erased, CM033 restricted, CM034 a points account is closed, P0002 no such customer, 22023 no reason';
+'makes two customers one: all that lose has goes to keep, and lose points to it (find_customer). Gives the number in merge_log. Errors: CM030 with itself, CM031 merged already, CM032 erased, CM033 restricted, CM034 a points account is closed, CM036 a legal hold stands, P0002 no such customer, 22023 no reason';
 REVOKE EXECUTE ON FUNCTION merge_customers(bigint, bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION undo_merge(merge_id bigint, reason text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    g merge_log;
+    m merge_log;
+    l customer;
+    t record;
+    parts text[] := '{}';
+    remains jsonb := '{}';
+    orders jsonb := '[]';
+    p record;
+    n bigint;
+    changed jsonb := '{}';
+BEGIN
+    SELECT x.* INTO g FROM merge_log x WHERE x.merge_id = undo_merge.merge_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no merge %', undo_merge.merge_id USING ERRCODE = 'no_data_found', HINT = 'merge_log lists them.';
+    ELSIF undo_merge.reason IS NULL OR btrim(undo_merge.reason) = '' THEN
+        RAISE EXCEPTION 'undoing a merge needs a reason' USING ERRCODE = 'invalid_parameter_value', HINT = 'Say why in reason.';
+    END IF;
+    PERFORM lock_pair(g.customer_id, g.lose);
+    SELECT x.* INTO g FROM merge_log x WHERE x.merge_id = undo_merge.merge_id FOR UPDATE;
+    IF g.undone_at IS NOT NULL THEN
+        RETURN g.undone;
+    END IF;
+    SELECT x.* INTO l FROM customer x WHERE x.customer_id = g.lose;
+    IF l.status <> 'merged' OR l.merged_into <> g.customer_id OR NOT EXISTS (SELECT FROM customer x WHERE x.customer_id = g.customer_id AND x.status = 'active') THEN
+        RAISE EXCEPTION 'merge % can no longer be undone', undo_merge.merge_id
+            USING ERRCODE = 'CM037', DETAIL = format('Customer %s is %s, customer %s is %s.', g.lose, l.status, g.customer_id, (SELECT x.status FROM customer x WHERE x.customer_id = g.customer_id)),
+                  HINT = 'Of a chain, undo the last merge first; after an erasure nothing comes back.';
+    END IF;
+    IF EXISTS (SELECT FROM points_account a WHERE a.customer_id IN (g.customer_id, g.lose) AND a.closed) THEN
+        RAISE EXCEPTION 'a points account of customer % or % is closed', g.customer_id, g.lose USING ERRCODE = 'CM034', HINT = 'The owner opens it with UPDATE points_account SET closed = false.';
+    END IF;
+    PERFORM FROM points_account a WHERE a.customer_id IN (g.customer_id, g.lose) ORDER BY a.customer_id, a.program FOR NO KEY UPDATE;
+
+    -- With what settle_merges() brought later.
+    FOR m IN SELECT x.* FROM merge_log x WHERE x.customer_id = g.customer_id AND x.lose = g.lose AND x.merge_id >= g.merge_id AND x.undone_at IS NULL ORDER BY x.merge_id
+    LOOP
+        orders := orders || coalesce(m.moved -> 'purchase', '[]');
+        parts := '{}';
+        FOR t IN
+            SELECT c.relation, c.key_column, c.table_name, v.value, key_columns(c.relation, c.key_column, 'o') AS keys, row_number() OVER () AS n
+            FROM jsonb_each(m.moved) v
+            JOIN customer_tables() c ON v.key = CASE c.key_column WHEN 'customer_id' THEN c.table_name::text ELSE c.table_name || '.' || c.key_column END
+            WHERE v.key NOT IN ('purchase', 'points', 'tags', 'customer', 'contact')
+        LOOP
+            IF jsonb_typeof(t.value -> 0) = 'array' THEN
+                parts := parts || format('p%s AS (UPDATE %s o SET %I = $2 WHERE o.%3$I = $1 AND $3 -> %L @> jsonb_build_array(jsonb_build_array(%s)))', t.n, t.relation, t.key_column,
+                                         CASE t.key_column WHEN 'customer_id' THEN t.table_name::text ELSE t.table_name || '.' || t.key_column END, t.keys);
+            ELSE
+                remains := remains || jsonb_build_object(t.table_name, jsonb_array_length(t.value));
+            END IF;
+        END LOOP;
+        IF parts <> '{}' THEN
+            EXECUTE 'WITH ' || array_to_string(parts, ', ') || ' SELECT 1' USING g.customer_id, g.lose, m.moved;
+        END IF;
+        UPDATE merge_log x SET undone_at = now(), undone = jsonb_build_object('reason', undo_merge.reason) WHERE x.customer_id = m.customer_id AND x.merge_id = m.merge_id;
+    END LOOP;
+
+    -- While the two still are one person, so the order path posts nothing: their points stand where they go.
+    UPDATE purchase o SET customer_id = g.lose
+    FROM jsonb_array_elements(orders) AS w (key)
+    WHERE o.customer_id = g.customer_id AND o.channel = w.key ->> 0 AND o.order_no = w.key ->> 1
+      AND NOT EXISTS (SELECT FROM points_entry e WHERE e.customer_id = g.customer_id AND e.kind = 'earn' AND e.source = 'purchase'
+                      AND e.reference = o.channel || '/' || o.order_no);
+
+    -- What went over since, less what came back for refunds.
+    FOR p IN
+        SELECT e.program, sum(CASE e.kind WHEN 'transfer_out' THEN e.points ELSE -e.points END) AS net
+        FROM points_entry e
+        WHERE e.customer_id = g.lose AND e.source = 'merge' AND e.booked_at >= g.at AND e.kind IN ('transfer_out', 'transfer_in', 'adjust')
+        GROUP BY e.program ORDER BY e.program
+    LOOP
+        IF p.net > 0 THEN
+            n := 0;
+            IF (SELECT b.available FROM points_balance b WHERE b.customer_id = g.customer_id AND b.program = p.program) > 0 THEN
+                n := crm.points_move('points_entry'::regclass, g.customer_id, g.lose, p.program, p.net::bigint, 'merge', 'undo/' || g.merge_id);
+            END IF;
+            IF n < p.net THEN
+                remains := remains || jsonb_build_object('points', coalesce(remains -> 'points', '{}') || jsonb_build_object(p.program, p.net - n));
+            END IF;
+        ELSIF p.net < 0 THEN
+            PERFORM adjust(g.customer_id, -p.net::bigint, 'merge', 'undo/' || g.merge_id, 'merge undone', p.program);
+            PERFORM adjust(g.lose, p.net::bigint, 'merge', 'undo/' || g.merge_id, 'merge undone', p.program);
+        END IF;
+    END LOOP;
+
+    -- Of the row and the contact, what nobody changed since.
+    SELECT coalesce(jsonb_object_agg(v.key, v.value -> 0), '{}') INTO changed
+    FROM customer x, jsonb_each(g.moved -> 'customer') v
+    WHERE x.customer_id = g.customer_id AND to_jsonb(x) -> v.key = v.value -> 1;
+    PERFORM set_config('crm.tag_reason', 'merge of customer ' || g.lose || ' undone', true);
+    UPDATE customer x
+    SET tags = x.tags OPERATOR(crm.-) ARRAY(SELECT jsonb_array_elements_text(g.moved -> 'tags')), joined_at = w.joined_at, occupation = w.occupation, region = w.region,
+        influence = w.influence, special_needs = w.special_needs, source = w.source, last_source = w.last_source, attributes = w.attributes
+    FROM customer y, jsonb_populate_record(y, changed) w
+    WHERE x.customer_id = g.customer_id AND y.customer_id = x.customer_id;
+    PERFORM set_config('crm.tag_reason', '', true);
+    DELETE FROM tag_expiry e WHERE e.customer_id = g.customer_id AND g.moved -> 'tags' ? e.tag;
+    DELETE FROM customer_rule_tag e WHERE e.customer_id = g.customer_id AND g.moved -> 'tags' ? e.tag;
+    UPDATE contact x
+    SET name = CASE WHEN g.moved -> 'contact' ? 'name' AND x.name = o.name THEN NULL ELSE x.name END,
+        phone = CASE WHEN g.moved -> 'contact' ? 'phone' AND x.phone = o.phone THEN NULL ELSE x.phone END,
+        email = CASE WHEN g.moved -> 'contact' ? 'email' AND x.email = o.email THEN NULL ELSE x.email END,
+        wechat = CASE WHEN g.moved -> 'contact' ? 'wechat' AND x.wechat = o.wechat THEN NULL ELSE x.wechat END,
+        id_number = CASE WHEN g.moved -> 'contact' ? 'id_number' AND x.id_number = o.id_number THEN NULL ELSE x.id_number END,
+        address = CASE WHEN g.moved -> 'contact' ? 'address' AND x.address = o.address THEN NULL ELSE x.address END,
+        gender = CASE WHEN g.moved -> 'contact' ? 'gender' AND x.gender = o.gender THEN NULL ELSE x.gender END,
+        birth_date = CASE WHEN g.moved -> 'contact' ? 'birth_date' AND x.birth_date = o.birth_date THEN NULL ELSE x.birth_date END,
+        source = 'import'
+    FROM contact o
+    WHERE x.customer_id = g.customer_id AND o.customer_id = g.lose AND jsonb_array_length(g.moved -> 'contact') > 0;
+    UPDATE customer x SET status = 'active', merged_into = NULL WHERE x.customer_id = g.lose;
+    -- Those that were paid after the merge take their points along, by the order path.
+    UPDATE purchase o SET customer_id = g.lose
+    FROM jsonb_array_elements(orders) AS w (key)
+    WHERE o.customer_id = g.customer_id AND o.channel = w.key ->> 0 AND o.order_no = w.key ->> 1;
+
+    INSERT INTO duplicate_candidate AS d (customer_id, other, score, reasons, state, decided_at, actor)
+    VALUES (least(g.customer_id, g.lose), greatest(g.customer_id, g.lose), 0, '{}', 'rejected', now(), crm.actor())
+    ON CONFLICT (customer_id, other) DO UPDATE SET state = 'rejected', decided_at = EXCLUDED.decided_at, actor = EXCLUDED.actor;
+    remains := jsonb_strip_nulls(jsonb_build_object('reason', undo_merge.reason, 'remains', nullif(remains, '{}')));
+    UPDATE merge_log x SET undone = remains WHERE x.customer_id = g.customer_id AND x.merge_id = g.merge_id;
+    RETURN remains;
+END
+$$;
+COMMENT ON FUNCTION undo_merge(bigint, text) IS
+'takes a merge back by its record: orders, points, rows, tags and fields that nobody changed since; the pair is never merged by itself again. What came to the one who stays after the merge stays there, as does a no to being written to. Gives the reason and, under remains, what could not come back: points that were spent, rows of tables without a primary key. Again changes nothing. Errors: P0002 no such merge, 22023 no reason, CM034 a points account is closed, CM037 erased or merged further meanwhile';
+REVOKE EXECUTE ON FUNCTION undo_merge(bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION settle_merges(batch integer DEFAULT 1000) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -314,8 +468,9 @@ BEGIN
         keep := find_customer(lose);
         CONTINUE WHEN NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = keep AND c.status = 'active')
                       OR EXISTS (SELECT FROM points_account a WHERE a.customer_id IN (keep, lose) AND a.closed);
-        PERFORM FROM customer x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
-        PERFORM FROM customer_summary x WHERE x.customer_id IN (keep, lose) ORDER BY x.customer_id FOR UPDATE;
+        PERFORM lock_pair(keep, lose);
+        -- Undone meanwhile, or merged further.
+        CONTINUE WHEN find_customer(lose) <> keep OR keep = lose;
         INSERT INTO merge_log (customer_id, lose, reason) VALUES (keep, lose, 'came after the merge') RETURNING merge_log.merge_id INTO number;
         what := move_orders_and_points(keep, lose, 'merge/' || number);
         UPDATE merge_log g SET moved = what WHERE g.customer_id = keep AND g.merge_id = number;

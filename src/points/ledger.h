@@ -93,6 +93,7 @@ typedef struct LedgerAccount
 	PointsState state;
 	int64 stored_seq; /* as in the table */
 	List *entries;	  /* PointsEntry *, in the order of seq, not yet in the table */
+	bool moving;	  /* its points go to the same person's other account: also those that only count */
 } LedgerAccount;
 
 typedef enum LedgerResult

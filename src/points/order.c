@@ -19,10 +19,12 @@
 typedef struct Job
 {
 	PointsEntry key; /* customer_id and program, for locking */
+	PointsEntry home;  /* where the order's points were posted, before a merge maybe */
+	PointsEntry spent; /* where those redeemed for it were */
 	const OrderRule *rule;
 	const PurchaseChange *change;
 	bool earns;	  /* the rule holds: an order that did not earn yet may do so */
-	bool restore; /* give back what was redeemed for the order */
+	bool restores; /* give back what was redeemed for the order */
 } Job;
 
 /*
@@ -58,13 +60,13 @@ past(TimestampTz moment)
 }
 
 static PointsEntry *
-make_entry(const Job *job, PointsKind kind, const char *reference, TimestampTz at, bool *given)
+make_entry(const LedgerAccount *account, PointsKind kind, const char *reference, TimestampTz at, bool *given)
 {
 	PointsEntry *entry = palloc0(sizeof(PointsEntry));
 
 	memset(given, 0, sizeof(bool) * LEDGER_COLUMNS);
-	entry->customer_id = job->key.customer_id;
-	entry->program = job->key.program;
+	entry->customer_id = account->customer_id;
+	entry->program = account->program;
 	entry->kind = kind;
 	entry->source = ORDER_SOURCE;
 	entry->reference = reference;
@@ -120,7 +122,7 @@ available_at(const OrderRule *rule, const PurchaseImage *image)
  * Bring the points of an order in one program to what its rule gives
  */
 static void
-settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job, const char *reference)
+settle(Ledger *ledger, Relation entries, LedgerAccount *account, LedgerAccount *payer, const Job *job, const char *reference)
 {
 	const PurchaseImage *after = job->change->after;
 	int64 amount = kept(after);
@@ -130,6 +132,7 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
 	int64 wanted;
 	int64 have = 0;
 	int64 *left;
+	bool *waits;
 	bool given[LEDGER_COLUMNS];
 	int i = 0;
 	ListCell *cell;
@@ -144,6 +147,7 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
 	wanted = order_rule_points(&rule, amount);
 
 	left = palloc0(sizeof(int64) * Max(list_length(earns), 1));
+	waits = palloc0(sizeof(bool) * Max(list_length(earns), 1));
 	foreach (cell, earns)
 	{
 		PointsEntry *earn = lfirst(cell);
@@ -152,12 +156,13 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
 
 		ledger_reversals(ledger, entries, account, earn, 0, &reversed, &since);
 		left[i] = earn->points - reversed;
+		waits[i] = since > now;
 		have += left[i++];
 	}
 	if (wanted > have)
 	{
 		PointsEntry *earn = make_entry(
-			job, POINTS_EARN, earns == NIL ? reference : further(account, reference), past(after->order_at), given);
+			account, POINTS_EARN, earns == NIL ? reference : further(account, reference), past(after->order_at), given);
 
 		earn->points = wanted - have;
 		earn->detail = order_rule_detail(&rule, amount);
@@ -173,12 +178,21 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
 
 		if (part <= 0)
 			continue;
-		refund = make_entry(job, POINTS_REFUND, further(account, reference), now, given);
+		refund = make_entry(account, POINTS_REFUND, further(account, reference), now, given);
 		refund->points = part;
 		refund->reverses = ((PointsEntry *) list_nth(earns, i))->seq;
 		given[COL_REVERSES] = true;
 		have -= part;
 		left[i] -= part;
+		/* What the merge took away comes back to be clawed back. */
+		if (payer != account && !waits[i] && part > account->state.available)
+			(void) order_move_points(ledger,
+									 entries,
+									 payer,
+									 account,
+									 part - Max(account->state.available, 0),
+									 MERGE_SOURCE,
+									 further(account, reference));
 		post(ledger, entries, account, refund, given);
 	}
 	if (completed(after) && !completed(job->change->before) && !job->rule->on_paid)
@@ -195,7 +209,7 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
 			ledger_reversals(ledger, entries, account, earn, 0, &reversed, &since);
 			if (since != DT_NOEND || reversed >= earn->points)
 				continue;
-			mature = make_entry(job, POINTS_MATURE, further(account, reference), at, given);
+			mature = make_entry(account, POINTS_MATURE, further(account, reference), at, given);
 			mature->reverses = earn->seq;
 			given[COL_POINTS] = false;
 			given[COL_REVERSES] = true;
@@ -209,7 +223,7 @@ settle(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job,
  * Give back the points that were redeemed for an order
  */
 static void
-restore(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job, const char *reference)
+restore(Ledger *ledger, Relation entries, LedgerAccount *account, const char *reference)
 {
 	static const PointsKind kinds[2] = {POINTS_REDEEM, POINTS_CAPTURE};
 
@@ -227,12 +241,24 @@ restore(Ledger *ledger, Relation entries, LedgerAccount *account, const Job *job
 		if (reversed >= spent.points)
 			continue;
 		entry = make_entry(
-			job, POINTS_RESTORE, further(account, reference), GetCurrentTransactionStartTimestamp(), given);
+			account, POINTS_RESTORE, further(account, reference), GetCurrentTransactionStartTimestamp(), given);
 		entry->points = spent.points - reversed;
 		entry->reverses = spent.seq;
 		given[COL_REVERSES] = true;
 		post(ledger, entries, account, entry, given);
 	}
+}
+
+/*
+ * Did an order of this customer earn? Looked up without a lock: it earned before it changes.
+ */
+static bool
+has_earned(Ledger *ledger, Relation entries, int64 customer_id, const char *program, const char *reference)
+{
+	LedgerAccount account = {.customer_id = customer_id, .program = program};
+	PointsEntry found;
+
+	return ledger_find_reference(ledger, entries, &account, POINTS_EARN, ORDER_SOURCE, reference, &found);
 }
 
 /*
@@ -339,15 +365,31 @@ points_take_orders(PurchaseStatement *statement)
 	{
 		PurchaseCustomer *customer = &statement->customers[c];
 
+		List *merged = NIL;
+		bool looked = false;
+
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < customer->nchanges; i++)
 		{
 			PurchaseChange *change = &customer->changes[i];
+			int64 other = change->moved_to + change->moved_from; /* one of them is 0 */
+
+			/* Merged, not sold: the points stay where they are. */
+			if (other != 0 && order_same_person(statement->purchase, customer->customer_id, other))
+				continue;
+			if (change->before != NULL && !looked)
+			{
+				merged = order_merged_into(statement->purchase, customer->customer_id);
+				looked = true;
+			}
 			foreach (cell, rules)
 			{
 				OrderRule *rule = lfirst(cell);
 				bool earns = holds(rule, change);
 				bool restores;
+				int64 home = customer->customer_id;
+				int64 spent = customer->customer_id;
+				ListCell *other_cell;
 				Job *job;
 
 				if (rule != program_rule(rules, rule->program, change))
@@ -356,36 +398,72 @@ points_take_orders(PurchaseStatement *statement)
 						   change->moved_to == 0 &&
 						   has_redeemed(
 							   ledger, entries, customer->customer_id, rule->program, order_reference(change));
+				foreach (other_cell, change->before != NULL ? merged : NIL)
+				{
+					int64 id = *(int64 *) lfirst(other_cell);
+					char *reference = order_reference(change);
+
+					if (has_earned(ledger, entries, id, rule->program, reference))
+						home = id;
+					if (cancelled(change->after) && !cancelled(change->before) && change->moved_to == 0 &&
+						has_redeemed(ledger, entries, id, rule->program, reference))
+					{
+						spent = id;
+						restores = true;
+					}
+				}
 				if (!concerns(change, rule, earns) && !restores)
 					continue;
 				job = palloc0(sizeof(Job));
 				job->key.customer_id = customer->customer_id;
-				job->key.program = rule->program;
+				job->home.customer_id = home;
+				job->spent.customer_id = spent;
+				job->key.program = job->home.program = job->spent.program = rule->program;
 				job->rule = rule;
 				job->change = change;
 				job->earns = earns;
-				job->restore = restores;
+				job->restores = restores;
 				jobs = lappend(jobs, job);
 			}
 		}
 	}
 	if (jobs != NIL)
 	{
-		keys = palloc(sizeof(PointsEntry *) * list_length(jobs));
+		keys = palloc(sizeof(PointsEntry *) * list_length(jobs) * 3);
 		foreach (cell, jobs)
-			keys[n++] = &((Job *) lfirst(cell))->key;
+		{
+			Job *job = lfirst(cell);
+
+			keys[n++] = &job->key;
+			if (job->home.customer_id != job->key.customer_id)
+				keys[n++] = &job->home;
+			if (job->spent.customer_id != job->key.customer_id)
+				keys[n++] = &job->spent;
+		}
 		accounts = ledger_lock_entries(ledger, keys, n, &count);
 		foreach (cell, jobs)
 		{
 			Job *job = lfirst(cell);
 			LedgerAccount *account =
 				ledger_find_account(accounts, count, job->key.customer_id, job->key.program);
+			LedgerAccount *home = account;
+			LedgerAccount *spent = account;
 			char *reference = order_reference(job->change);
 
 			CHECK_FOR_INTERRUPTS();
-			settle(ledger, entries, account, job, reference);
-			if (job->restore)
-				restore(ledger, entries, account, job, reference);
+			if (job->home.customer_id != job->key.customer_id)
+				home = ledger_find_account(accounts, count, job->home.customer_id, job->home.program);
+			if (job->spent.customer_id != job->key.customer_id)
+				spent = ledger_find_account(accounts, count, job->spent.customer_id, job->spent.program);
+			settle(ledger, entries, home, account, job, reference);
+			if (job->restores)
+				restore(ledger, entries, spent, reference);
+			if (home != account)
+				(void) order_move_points(
+					ledger, entries, home, account, PG_INT64_MAX, MERGE_SOURCE, further(home, reference));
+			if (spent != account && spent != home)
+				(void) order_move_points(
+					ledger, entries, spent, account, PG_INT64_MAX, MERGE_SOURCE, psprintf("%s+", further(spent, reference)));
 		}
 		ledger_write_accounts(ledger, accounts, count);
 	}

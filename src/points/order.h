@@ -10,6 +10,9 @@
 /* Source of every entry that an order posts; its reference is channel/order_no, with #n for further ones. */
 #define ORDER_SOURCE "purchase"
 
+/* Source of the transfers between the accounts of one person. */
+#define MERGE_SOURCE "merge"
+
 /* A row of points_rule for orders. */
 typedef struct OrderRule
 {
@@ -31,6 +34,17 @@ extern bool order_rules_exist(Relation purchase);
 extern int64 order_rule_points(const OrderRule *rule, int64 amount);
 extern char *order_rule_detail(const OrderRule *rule, int64 amount);
 extern bool order_rule_stored(const PointsEntry *earn, OrderRule *rule);
+
+/* order_merge.c */
+extern bool order_same_person(Relation purchase, int64 a, int64 b);
+extern List *order_merged_into(Relation purchase, int64 customer_id);
+extern int64 order_move_points(Ledger *ledger,
+							   Relation entries,
+							   LedgerAccount *from,
+							   LedgerAccount *to,
+							   int64 most,
+							   const char *source,
+							   const char *reference);
 
 /* order.c */
 extern bool points_wants_orders(Relation purchase);

@@ -341,7 +341,8 @@ ledger_post(Ledger *ledger,
 
 	booked_at = Max(entry->occurred_at, account->state.booked_at);
 	context.allow_debt = account->rules->debt_allowed;
-	context.spendable = account->rules->redeemable;
+	context.spendable = account->rules->redeemable || account->moving;
+	context.allow_debt |= account->moving;
 	if (entry->expires_at == DT_NOEND)
 		entry->expires_at = POINTS_NO_TIME;
 	if (!account->state.closed)

@@ -69,6 +69,8 @@ SELECT t.customer_id, count(e.*) > 0 AS events FROM ticket t LEFT JOIN ticket_ev
 SELECT customer_id, day FROM check_in ORDER BY 1, 2;
 SELECT customer_id, inviter FROM invitation ORDER BY 1;
 SELECT k, jsonb_typeof(v) FROM merge_log, jsonb_each(moved) m (k, v) WHERE lose = 2 ORDER BY 1;
+-- Nothing was posted again: the points came by transfer, with their expiry.
+SELECT customer_id, program, kind, count(*), sum(points) FROM points_entry WHERE customer_id < 3 AND source IN ('purchase', 'merge') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 -- A later refund takes the points where they are now; a late order follows.
 INSERT INTO purchase_refund (customer_id, channel, order_no, refund_no, amount) VALUES (1, 'mall', 'B2', 'R2', 50);
 SELECT program, available FROM points_balance WHERE customer_id = 1 ORDER BY 1;
@@ -92,6 +94,71 @@ SELECT customer_id, other, score, reasons FROM duplicate_queue ORDER BY 1;
 SELECT decide_duplicate(10, 11, false);
 SELECT * FROM find_duplicates();
 SELECT customer_id, other, score, state FROM duplicate_candidate WHERE state <> 'merged' ORDER BY 1, 2;
+
+-- Undone: everything back to what it was, less what happened since.
+INSERT INTO tag_namespace (namespace, exclusive) VALUES ('look_m', true);
+UPDATE points_program SET expiry = 'days', expiry_n = 10, expiry_round = 'none' WHERE program = 'points';
+INSERT INTO customer (customer_id, joined_at, tags, region, attributes) VALUES (30, '2024-01-01', '{a,look_m:red}', NULL, '{"x": 1}'), (31, '2023-01-01', '{b,look_m:blue}', 'r', '{"y": 2}');
+INSERT INTO contact (customer_id, name, email) VALUES (30, 'n', NULL), (31, 'o', 'o@example.com');
+INSERT INTO identity (channel, external_id, customer_id) VALUES ('wechat', 'w31', 31);
+INSERT INTO purchase (customer_id, order_no, amount, paid_at) VALUES (30, 'U1', 100, now() - interval '8 days'), (31, 'U2', 60, now() - interval '6 days'), (31, 'U3', 40, now() - interval '5 days');
+SELECT kind, points FROM redeem(31, 15, 'purchase', 'mall/U3');
+INSERT INTO purchase (customer_id, order_no, amount, status, paid_at) VALUES (31, 'U4', 33, 'pending', NULL);
+CREATE TEMP TABLE was AS
+    SELECT 'balance' AS what, b.customer_id, to_jsonb(b) AS row FROM points_balance b WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'customer', customer_id, to_jsonb(c) || jsonb_build_object('tags', tags::text) FROM customer c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'contact', customer_id, to_jsonb(c) - 'updated_at' - 'source' - 'provenance' FROM contact c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'summary', customer_id, to_jsonb(c) FROM customer_summary c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'identity', customer_id, to_jsonb(c) FROM identity c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'purchase', customer_id, to_jsonb(c) FROM purchase c WHERE customer_id IN (30, 31);
+SELECT merge_customers(30, 31, 'mistaken') AS merge_id \gset
+SELECT program, remaining, (now() + interval '1 minute' < expires_at) AS live, round(extract(epoch FROM expires_at - now()) / 86400) AS days FROM points_lot WHERE customer_id IN (30, 31) ORDER BY 1, 4, 2;
+SELECT undo_merge(:merge_id, 'two persons');
+SELECT undo_merge(:merge_id, 'two persons');
+CREATE TEMP TABLE is_now AS
+    SELECT 'balance' AS what, b.customer_id, to_jsonb(b) AS row FROM points_balance b WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'customer', customer_id, to_jsonb(c) || jsonb_build_object('tags', tags::text) FROM customer c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'contact', customer_id, to_jsonb(c) - 'updated_at' - 'source' - 'provenance' FROM contact c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'summary', customer_id, to_jsonb(c) FROM customer_summary c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'identity', customer_id, to_jsonb(c) FROM identity c WHERE customer_id IN (30, 31)
+    UNION ALL SELECT 'purchase', customer_id, to_jsonb(c) FROM purchase c WHERE customer_id IN (30, 31);
+(TABLE was EXCEPT TABLE is_now) UNION ALL (TABLE is_now EXCEPT TABLE was);
+SELECT state FROM duplicate_candidate WHERE customer_id = 30;
+-- Merged again: refund, cancellation and payment of orders from before follow to the one who stays.
+SELECT merge_customers(30, 31, 'one after all') AS merge_id \gset
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+INSERT INTO purchase_refund (customer_id, channel, order_no, refund_no, amount) VALUES (30, 'mall', 'U2', 'X', 20);
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+UPDATE purchase SET status = 'cancelled' WHERE order_no = 'U3';
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+UPDATE purchase SET status = 'paid', paid_at = now() WHERE order_no = 'U4';
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+SELECT kind, points FROM redeem(30, 150, 'shop', 'all');
+-- More is clawed back than there is: what is missing is told, nobody owes.
+UPDATE purchase SET refunded = amount WHERE order_no = 'U2';
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+SELECT kind, points, shortfall FROM points_entry WHERE customer_id = 31 AND kind = 'refund' AND program = 'points' ORDER BY seq;
+SELECT undo_merge(:merge_id, 'two persons');
+SELECT customer_id, available FROM points_balance WHERE customer_id IN (30, 31) AND program = 'points' ORDER BY 1;
+SELECT order_no, customer_id FROM purchase WHERE order_no LIKE 'U%' ORDER BY 1;
+SELECT * FROM recount_customers();
+SELECT * FROM points_verify();
+-- Of a chain the last first; not what is held or gone.
+SELECT merge_customers(30, 31, 'x') AS first \gset
+INSERT INTO customer (customer_id) VALUES (32);
+SELECT merge_customers(32, 30, 'x') AS second \gset
+SELECT find_customer(31), find_customer(30);
+SELECT order_no, customer_id FROM purchase WHERE order_no LIKE 'U%' ORDER BY 1;
+UPDATE purchase SET refunded = 10 WHERE order_no = 'U4';
+SELECT undo_merge(:first, 'x');
+SELECT undo_merge(:second, 'x');
+SELECT undo_merge(:first, 'x') - 'reason';
+SELECT undo_merge(0, 'x');
+SELECT order_no, customer_id FROM purchase WHERE order_no LIKE 'U%' ORDER BY 1;
+SELECT * FROM points_verify();
+SELECT * FROM recount_customers();
+INSERT INTO legal_hold (customer_id, reason) VALUES (31, 'dispute');
+SELECT merge_customers(30, 31, 'x');
 
 -- Quality.
 UPDATE settings SET contact_confirm_days = 365;
