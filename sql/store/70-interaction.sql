@@ -136,7 +136,8 @@ COMMENT ON COLUMN settings.attribution_days IS 'an order is put down to the agen
 
 CREATE FUNCTION agent_orders(since timestamptz DEFAULT now() - interval '30 days', until timestamptz DEFAULT now())
 RETURNS TABLE (agent text, customer_id bigint, channel text, order_no text, net numeric, order_at timestamptz)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path FROM CURRENT
 BEGIN ATOMIC
     SELECT coalesce(o.agent, l.agent), p.customer_id, p.channel, p.order_no, p.net, p.order_at
     FROM purchase p
@@ -149,6 +150,7 @@ BEGIN ATOMIC
     WHERE p.order_at >= since AND p.order_at < until AND coalesce(o.agent, l.agent) IS NOT NULL;
 END;
 COMMENT ON FUNCTION agent_orders(timestamptz, timestamptz) IS 'orders of a period with the agent they are put down to: by hand, else the last who answered within settings.attribution_days';
+REVOKE EXECUTE ON FUNCTION agent_orders(timestamptz, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION health_service() RETURNS TABLE (subject text, state text, detail text)
 LANGUAGE sql STABLE

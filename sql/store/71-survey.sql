@@ -69,15 +69,48 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF NOT EXISTS (SELECT FROM survey_question q WHERE q.survey = publish_survey.survey AND q.version = publish_survey.version) THEN
+    IF NOT EXISTS (SELECT FROM survey s WHERE s.survey = publish_survey.survey AND s.version = publish_survey.version) THEN
+        RAISE EXCEPTION 'survey "%" has no version %', publish_survey.survey, publish_survey.version USING ERRCODE = 'CS012';
+    ELSIF NOT EXISTS (SELECT FROM survey_question q WHERE q.survey = publish_survey.survey AND q.version = publish_survey.version) THEN
         RAISE EXCEPTION 'survey "%" version % has no questions', publish_survey.survey, publish_survey.version
             USING ERRCODE = 'CS010', HINT = 'Insert its rows into survey_question first.';
     END IF;
-    UPDATE survey s SET state = CASE WHEN s.version = publish_survey.version THEN 'active' ELSE 'closed' END
-    WHERE s.survey = publish_survey.survey AND (s.version = publish_survey.version OR s.state = 'active');
+    -- One publisher of a survey at a time, or two versions could be active.
+    PERFORM FROM survey s WHERE s.survey = publish_survey.survey ORDER BY s.version FOR UPDATE;
+    UPDATE survey s SET state = 'closed' WHERE s.survey = publish_survey.survey AND s.state = 'active' AND s.version <> publish_survey.version;
+    UPDATE survey s SET state = 'active' WHERE s.survey = publish_survey.survey AND s.version = publish_survey.version AND s.state <> 'active';
 END
 $$;
-COMMENT ON FUNCTION publish_survey(text, integer) IS 'makes a version the one that invitations use and closes the one before; invitations already out keep theirs. Errors: CS010 no questions';
+COMMENT ON FUNCTION publish_survey(text, integer) IS 'makes a version the one that invitations use and closes the one before; invitations already out keep theirs. Errors: CS010 no questions, CS012 unknown';
+
+CREATE UNIQUE INDEX survey_active ON survey (survey) WHERE state = 'active';
+
+CREATE FUNCTION survey_step_guard() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF NEW.state = 'draft' THEN
+        RAISE EXCEPTION 'survey "%" version % is % and cannot become draft', OLD.survey, OLD.version, OLD.state
+            USING ERRCODE = 'CS019', HINT = format('From %s it can become %s; copy_survey() drafts the next version.', OLD.state,
+                                                   CASE OLD.state WHEN 'active' THEN 'closed' ELSE 'active' END);
+    ELSIF OLD.state = 'draft' AND NEW.state = 'closed' THEN
+        RAISE EXCEPTION 'survey "%" version % is draft and cannot become closed', OLD.survey, OLD.version
+            USING ERRCODE = 'CS019', HINT = 'From draft it can become active; a draft that nobody wants is deleted.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION survey_step_guard() IS 'trigger of survey: draft → active ⇄ closed';
+CREATE TRIGGER survey_step_guard BEFORE UPDATE ON survey FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION survey_step_guard();
+
+CREATE FUNCTION close_survey(survey text) RETURNS boolean
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH closed AS (UPDATE survey s SET state = 'closed' WHERE s.survey = close_survey.survey AND s.state = 'active' RETURNING 1)
+    SELECT EXISTS (SELECT FROM closed);
+END;
+COMMENT ON FUNCTION close_survey(text) IS 'ends a survey: no more invitations, those already out are still taken; false when it was not active';
 
 CREATE FUNCTION survey_question_locked() RETURNS trigger
 LANGUAGE plpgsql
@@ -118,7 +151,7 @@ $$;
 COMMENT ON FUNCTION copy_survey(text) IS 'makes a draft of the next version with the questions of the last; its number. Errors: CS012 unknown';
 
 CREATE FUNCTION invite(customer_id bigint, survey text, reference text DEFAULT '', as_of timestamptz DEFAULT now()) RETURNS uuid
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
@@ -141,9 +174,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION invite(bigint, text, text, timestamptz) IS 'invites a customer to answer the published version, once a survey and reference; the id for the link. Errors: CS012 none published';
+REVOKE EXECUTE ON FUNCTION invite(bigint, text, text, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION send_invitation(customer_id bigint, survey text, reference text DEFAULT '', channel text DEFAULT 'sms', as_of timestamptz DEFAULT now()) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    id uuid := invite(send_invitation.customer_id, send_invitation.survey, send_invitation.reference, as_of);
+BEGIN
+    RETURN queue_message(send_invitation.customer_id, send_invitation.channel, 'survey', 'survey_invitation', jsonb_build_object('link', id), 'survey/' || id, as_of);
+END
+$$;
+COMMENT ON FUNCTION send_invitation(bigint, text, text, text, timestamptz) IS
+'invites and puts the message into the outbox, once an invitation; null, or why the customer may not be asked. Errors: CS012 none published';
+REVOKE EXECUTE ON FUNCTION send_invitation(bigint, text, text, text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION submit_survey(invitation_id uuid, answers jsonb, as_of timestamptz DEFAULT now()) RETURNS integer
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
@@ -159,6 +208,14 @@ BEGIN
     SELECT i.* INTO invitation FROM survey_invitation i WHERE i.invitation_id = submit_survey.invitation_id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no such invitation' USING ERRCODE = 'CS013';
+    ELSIF invitation.answered_at IS NOT NULL AND (
+        SELECT jsonb_object_agg(a.question, to_jsonb(a.answers)) FROM survey_answer a
+        WHERE a.customer_id = invitation.customer_id AND a.invitation_id = invitation.invitation_id)
+        = (SELECT jsonb_object_agg(e.key, CASE jsonb_typeof(e.value) WHEN 'array' THEN (SELECT jsonb_agg(x) FROM jsonb_array_elements_text(e.value) x)
+                                                                     ELSE jsonb_build_array(e.value #>> '{}') END)
+           FROM jsonb_each(answers) e WHERE e.value NOT IN ('null', '[]')) THEN
+        -- The same answers once more: the customer pressed the button twice.
+        RETURN (SELECT count(*) FROM survey_answer a WHERE a.customer_id = invitation.customer_id AND a.invitation_id = invitation.invitation_id);
     ELSIF invitation.answered_at IS NOT NULL THEN
         RAISE EXCEPTION 'the invitation is answered already' USING ERRCODE = 'CS014', HINT = 'Each invitation takes one answer.';
     ELSIF invitation.expires_at <= as_of THEN
@@ -217,7 +274,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION submit_survey(uuid, jsonb, timestamptz) IS
-'takes the answers of an invitation, {"question": answer or [answers]}, whole or not at all; the number of answers. Errors: CS013 no such invitation, CS014 answered, CS015 expired, CS016 question unknown or not shown, CS017 missing, CS018 not an answer to that question';
+'takes the answers of an invitation, {"question": answer or [answers]}, whole or not at all; the number of answers. The same answers again change nothing. Errors: CS013 no such invitation, CS014 answered, CS015 expired, CS016 question unknown or not shown, CS017 missing, CS018 not an answer to that question';
+REVOKE EXECUTE ON FUNCTION submit_survey(uuid, jsonb, timestamptz) FROM PUBLIC;
 
 CREATE VIEW survey_score AS
 SELECT a.customer_id, i.survey, i.version, a.question, q.kind, q.overall, a.score, i.answered_at, i.reference, a.invitation_id
@@ -253,9 +311,68 @@ END;
 COMMENT ON FUNCTION csat(text, timestamptz, timestamptz) IS 'percent of answers 4 and 5, and the mean, by survey, version and month';
 
 CREATE VIEW survey_driver AS
-SELECT d.survey, d.version, d.question, count(*) AS answers, round(avg(d.score), 2) AS mean, round(corr(d.score, o.score)::numeric, 4) AS correlation
-FROM survey_score d
-JOIN survey_score o ON o.customer_id = d.customer_id AND o.invitation_id = d.invitation_id AND o.overall
-WHERE NOT d.overall
-GROUP BY 1, 2, 3;
-COMMENT ON VIEW survey_driver IS 'how strongly each scored question goes with the overall one (Pearson correlation over the same answers)';
+WITH driver AS (
+    SELECT d.survey, d.version, d.question, count(*) AS answers, avg(d.score) AS mean, corr(d.score, o.score)::numeric AS correlation
+    FROM survey_score d
+    JOIN survey_score o ON o.customer_id = d.customer_id AND o.invitation_id = d.invitation_id AND o.overall
+    WHERE NOT d.overall
+    GROUP BY 1, 2, 3
+), middle AS (
+    SELECT survey, version, avg(mean) AS mean, avg(correlation) AS correlation FROM driver GROUP BY 1, 2
+)
+SELECT d.survey, d.version, d.question, d.answers, round(d.mean, 2) AS mean, round(d.correlation, 4) AS correlation,
+       CASE WHEN d.correlation IS NULL THEN NULL
+            WHEN d.correlation >= m.correlation THEN CASE WHEN d.mean < m.mean THEN 'improve' ELSE 'keep up' END
+            ELSE CASE WHEN d.mean < m.mean THEN 'watch' ELSE 'enough' END END AS advice
+FROM driver d JOIN middle m USING (survey, version);
+COMMENT ON VIEW survey_driver IS
+'how strongly each scored question goes with the overall one (Pearson correlation over the same answers). advice compares it with the mean of the questions of the version: improve (strong and below the mean score), keep up (strong, above), watch (weak, below), enough';
+
+CREATE FUNCTION score_by(kind text, dimension text, survey text, since timestamptz, until timestamptz)
+RETURNS TABLE (value text, month date, scores numeric[])
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    member text;
+BEGIN
+    IF dimension NOT IN ('all', 'segment', 'tier', 'lifecycle', 'value_class', 'service_grade', 'rfm_segment', 'region', 'source', 'last_channel', 'top_category') THEN
+        RAISE EXCEPTION 'scores are not counted by "%"', dimension
+            USING ERRCODE = 'CS016', HINT = 'By all, segment, tier, lifecycle, value_class, service_grade, rfm_segment, region, source, last_channel or top_category.';
+    END IF;
+    member := CASE dimension
+        WHEN 'all' THEN '(SELECT customer_id, ''all''::text AS value FROM customer)'
+        WHEN 'segment' THEN '(SELECT m AS customer_id, g.segment::text AS value FROM segment g, crm.members(segment_members(g.segment)) m)'
+        ELSE format('(SELECT c.customer_id, c.%I::text AS value FROM customer_360 c)', dimension) END;
+    RETURN QUERY EXECUTE format(
+        'SELECT m.value, date_trunc(''month'', shop_date(v.answered_at))::date, array_agg(v.score)
+         FROM survey_score v JOIN %s m USING (customer_id)
+         WHERE v.kind = $1 AND ($2 IS NULL OR v.survey = $2) AND v.answered_at >= $3 AND v.answered_at < $4
+         GROUP BY 1, 2', member)
+        USING kind, survey, since, until;
+END
+$$;
+COMMENT ON FUNCTION score_by(text, text, text, timestamptz, timestamptz) IS 'scores of a kind of question by month and by what the customers are now; part of nps_by and csat_by. Errors: CS016 unknown dimension';
+
+CREATE FUNCTION nps_by(dimension text DEFAULT 'segment', survey text DEFAULT NULL, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (value text, month date, answers bigint, promoters bigint, passives bigint, detractors bigint, nps numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT v.value, v.month, count(*), count(*) FILTER (WHERE s >= 9), count(*) FILTER (WHERE s BETWEEN 7 AND 8), count(*) FILTER (WHERE s <= 6),
+           round(100.0 * (count(*) FILTER (WHERE s >= 9) - count(*) FILTER (WHERE s <= 6)) / count(*), 1)
+    FROM score_by('nps', nps_by.dimension, nps_by.survey, nps_by.since, nps_by.until) v, unnest(v.scores) s
+    GROUP BY GROUPING SETS ((v.value, v.month), (v.value)) ORDER BY v.value NULLS LAST, v.month NULLS FIRST;
+END;
+COMMENT ON FUNCTION nps_by(text, text, timestamptz, timestamptz) IS
+'net promoter score by what the customers are now (dimension: segment, tier, lifecycle, value_class, service_grade, rfm_segment, region, source, last_channel, top_category, all) and by month; the row without a month is the whole period';
+
+CREATE FUNCTION csat_by(dimension text DEFAULT 'segment', survey text DEFAULT NULL, since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (value text, month date, answers bigint, satisfied bigint, csat numeric, mean numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT v.value, v.month, count(*), count(*) FILTER (WHERE s >= 4), round(100.0 * count(*) FILTER (WHERE s >= 4) / count(*), 1), round(avg(s), 2)
+    FROM score_by('csat', csat_by.dimension, csat_by.survey, csat_by.since, csat_by.until) v, unnest(v.scores) s
+    GROUP BY GROUPING SETS ((v.value, v.month), (v.value)) ORDER BY v.value NULLS LAST, v.month NULLS FIRST;
+END;
+COMMENT ON FUNCTION csat_by(text, text, timestamptz, timestamptz) IS 'percent of answers 4 and 5, and the mean, by the same dimensions as nps_by and by month; the row without a month is the whole period';

@@ -110,6 +110,27 @@ CREATE TABLE ticket_event (
 );
 COMMENT ON TABLE ticket_event IS 'what happened to a ticket, by whom and when';
 
+CREATE FUNCTION ticket_step_guard() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ticket_step s WHERE s.from_state = OLD.state AND s.to_state = NEW.state) THEN
+        RAISE EXCEPTION 'ticket % of customer % is % and cannot become %', OLD.ticket_id, OLD.customer_id, OLD.state, NEW.state
+            USING ERRCODE = 'CS005',
+                  HINT = format('From %s it can become %s.', OLD.state,
+                                coalesce((SELECT string_agg(s.to_state, ', ' ORDER BY s.to_state) FROM ticket_step s WHERE s.from_state = OLD.state), 'nothing'));
+    END IF;
+    IF NEW.state = 'resolved' AND NEW.resolution IS NULL THEN
+        RAISE EXCEPTION 'ticket % of customer % is resolved without a resolution', OLD.ticket_id, OLD.customer_id
+            USING ERRCODE = 'CS006', HINT = 'Say in resolution what was done for the customer.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION ticket_step_guard() IS 'trigger of ticket: steps follow ticket_step, whoever writes them';
+CREATE TRIGGER ticket_step_guard BEFORE UPDATE ON ticket FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION ticket_step_guard();
+
 CREATE FUNCTION open_ticket(customer_id bigint, category text, subject text, body text DEFAULT NULL, kind text DEFAULT 'complaint', severity integer DEFAULT 2,
                             channel text DEFAULT 'shop', product text DEFAULT NULL, order_channel text DEFAULT NULL, order_no text DEFAULT NULL,
                             reference text DEFAULT NULL, assignee text DEFAULT NULL, as_of timestamptz DEFAULT now())
@@ -158,16 +179,6 @@ BEGIN
     IF before.state = move_ticket.to_state THEN
         RETURN before;
     END IF;
-    IF NOT EXISTS (SELECT FROM ticket_step s WHERE s.from_state = before.state AND s.to_state = move_ticket.to_state) THEN
-        RAISE EXCEPTION 'ticket % of customer % is % and cannot become %', before.ticket_id, before.customer_id, before.state, move_ticket.to_state
-            USING ERRCODE = 'CS005',
-                  HINT = format('From %s it can become %s.', before.state,
-                                coalesce((SELECT string_agg(s.to_state, ', ' ORDER BY s.to_state) FROM ticket_step s WHERE s.from_state = before.state), 'nothing'));
-    END IF;
-    IF move_ticket.to_state = 'resolved' AND coalesce(move_ticket.resolution, before.resolution) IS NULL THEN
-        RAISE EXCEPTION 'ticket % of customer % is resolved without a resolution', before.ticket_id, before.customer_id
-            USING ERRCODE = 'CS006', HINT = 'Say in resolution what was done for the customer.';
-    END IF;
     UPDATE ticket t
     SET state = move_ticket.to_state,
         root_cause = coalesce(move_ticket.root_cause, t.root_cause),
@@ -193,17 +204,23 @@ AS $$
 DECLARE
     result ticket;
 BEGIN
-    UPDATE ticket t SET assignee = assign_ticket.assignee
-    WHERE t.customer_id = assign_ticket.customer_id AND t.ticket_id = assign_ticket.ticket_id
-    RETURNING t.* INTO result;
+    SELECT t.* INTO result FROM ticket t WHERE t.customer_id = assign_ticket.customer_id AND t.ticket_id = assign_ticket.ticket_id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'ticket % of customer % does not exist', assign_ticket.ticket_id, assign_ticket.customer_id USING ERRCODE = 'CS004';
+    ELSIF result.assignee IS NOT DISTINCT FROM assign_ticket.assignee THEN
+        RETURN result;
+    ELSIF result.state = 'closed' THEN
+        RAISE EXCEPTION 'ticket % of customer % is closed and goes to nobody', result.ticket_id, result.customer_id
+            USING ERRCODE = 'CS005', HINT = 'From closed it can become reopened.';
     END IF;
+    UPDATE ticket t SET assignee = assign_ticket.assignee
+    WHERE t.customer_id = result.customer_id AND t.ticket_id = result.ticket_id
+    RETURNING t.* INTO result;
     INSERT INTO ticket_event (customer_id, ticket_id, at, action, remark) VALUES (result.customer_id, result.ticket_id, as_of, 'assign', result.assignee);
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION assign_ticket(bigint, bigint, text, timestamptz) IS 'gives a ticket to an agent. Errors: CS004 unknown';
+COMMENT ON FUNCTION assign_ticket(bigint, bigint, text, timestamptz) IS 'gives a ticket to an agent; to the same again changes nothing. Errors: CS004 unknown, CS005 closed';
 
 CREATE FUNCTION escalate_tickets(as_of timestamptz DEFAULT now()) RETURNS SETOF ticket
 LANGUAGE plpgsql
@@ -240,19 +257,24 @@ AS $$
 DECLARE
     result ticket;
 BEGIN
-    UPDATE ticket t SET satisfaction = rate_ticket.satisfaction
-    WHERE t.customer_id = rate_ticket.customer_id AND t.ticket_id = rate_ticket.ticket_id AND t.resolved_at IS NOT NULL
-    RETURNING t.* INTO result;
+    SELECT t.* INTO result FROM ticket t WHERE t.customer_id = rate_ticket.customer_id AND t.ticket_id = rate_ticket.ticket_id FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'ticket % of customer % does not exist or is not resolved', rate_ticket.ticket_id, rate_ticket.customer_id
+        RAISE EXCEPTION 'ticket % of customer % does not exist', rate_ticket.ticket_id, rate_ticket.customer_id USING ERRCODE = 'CS004';
+    ELSIF result.resolved_at IS NULL THEN
+        RAISE EXCEPTION 'ticket % of customer % is % and not resolved', rate_ticket.ticket_id, rate_ticket.customer_id, result.state
             USING ERRCODE = 'CS005', HINT = 'The customer is asked once the ticket is resolved.';
+    ELSIF result.satisfaction = rate_ticket.satisfaction THEN
+        RETURN result;
     END IF;
+    UPDATE ticket t SET satisfaction = rate_ticket.satisfaction
+    WHERE t.customer_id = result.customer_id AND t.ticket_id = result.ticket_id
+    RETURNING t.* INTO result;
     INSERT INTO ticket_event (customer_id, ticket_id, at, action, remark)
     VALUES (result.customer_id, result.ticket_id, as_of, 'rate', result.satisfaction::text);
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION rate_ticket(bigint, bigint, integer, timestamptz) IS 'what the customer thinks of how it was solved, 1 to 5. Errors: CS005 not resolved';
+COMMENT ON FUNCTION rate_ticket(bigint, bigint, integer, timestamptz) IS 'what the customer thinks of how it was solved, 1 to 5; the same again changes nothing. Errors: CS004 unknown, CS005 not resolved';
 
 CREATE TABLE improvement (
     improvement_id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -262,43 +284,69 @@ CREATE TABLE improvement (
     owner text NOT NULL,
     due_on date,
     done_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    channel text NOT NULL DEFAULT 'sms' CHECK (channel IN ('sms', 'email', 'app', 'wechat', 'qianniu', 'douyin')),
+    purpose text NOT NULL DEFAULT 'care' CHECK (purpose IN ('service', 'care')),
+    template text NOT NULL DEFAULT 'improvement'
 );
 COMMENT ON TABLE improvement IS 'what is done about a cause of complaints';
+COMMENT ON COLUMN improvement.template IS 'message_template of the notice; its {event} is the measure';
 
 CREATE TABLE improvement_notice (
     customer_id bigint NOT NULL REFERENCES customer,
     improvement_id bigint NOT NULL REFERENCES improvement,
     ticket_id bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    sent_at timestamptz,
+    queued_at timestamptz,
+    refused text,
     PRIMARY KEY (customer_id, improvement_id)
 );
 COMMENT ON TABLE improvement_notice IS 'who is told what came of a complaint: one notice a customer and improvement';
+COMMENT ON COLUMN improvement_notice.refused IS 'why it could not be told so far: opted out, no address …; the next run tries again';
 
 CREATE FUNCTION finish_improvement(improvement_id bigint, as_of timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
+    i improvement;
+    n improvement_notice;
+    why text;
     made bigint;
 BEGIN
-    UPDATE improvement i SET done_at = coalesce(i.done_at, as_of) WHERE i.improvement_id = finish_improvement.improvement_id;
+    UPDATE improvement k SET done_at = coalesce(k.done_at, as_of) WHERE k.improvement_id = finish_improvement.improvement_id RETURNING k.* INTO i;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'improvement % does not exist', finish_improvement.improvement_id USING ERRCODE = 'CS007';
     END IF;
     INSERT INTO improvement_notice (customer_id, improvement_id, ticket_id, created_at)
     SELECT t.customer_id, i.improvement_id, min(t.ticket_id), as_of
-    FROM improvement i JOIN ticket t ON t.root_cause = i.root_cause AND (i.product IS NULL OR t.product = i.product) AND t.opened_at <= i.done_at
-    WHERE i.improvement_id = finish_improvement.improvement_id
-    GROUP BY t.customer_id, i.improvement_id
+    FROM ticket t
+    WHERE t.kind <> 'praise' AND t.root_cause = i.root_cause AND (i.product IS NULL OR t.product = i.product) AND t.opened_at <= i.done_at
+    GROUP BY t.customer_id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS made = ROW_COUNT;
+    FOR n IN SELECT k.* FROM improvement_notice k WHERE k.improvement_id = i.improvement_id AND k.queued_at IS NULL ORDER BY k.customer_id FOR UPDATE LOOP
+        why := queue_message(n.customer_id, i.channel, i.purpose, i.template, jsonb_build_object('event', i.measure, 'ticket_id', n.ticket_id),
+                             'improvement/' || i.improvement_id, as_of);
+        UPDATE improvement_notice k SET queued_at = CASE WHEN why IS NULL THEN as_of END, refused = why
+        WHERE k.customer_id = n.customer_id AND k.improvement_id = n.improvement_id;
+    END LOOP;
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION finish_improvement(bigint, timestamptz) IS 'marks a measure as done and makes one notice for each customer who complained of its cause; the number of new notices. Errors: CS007 unknown';
+COMMENT ON FUNCTION finish_improvement(bigint, timestamptz) IS
+'marks a measure as done and puts one notice for each customer who complained of its cause into the outbox, where consent, address and quiet hours allow; run again it adds only what could not be told before. The number of customers new to it. Errors: CS007 unknown';
+REVOKE EXECUTE ON FUNCTION finish_improvement(bigint, timestamptz) FROM PUBLIC;
+
+CREATE VIEW improvement_report AS
+SELECT i.improvement_id, i.root_cause, i.product, i.measure, i.owner, i.due_on, i.done_at,
+       i.done_at IS NULL AND i.due_on < shop_date() AS overdue,
+       count(n.*) AS complained, count(n.queued_at) AS told, count(n.refused) AS not_told
+FROM improvement i
+LEFT JOIN improvement_notice n USING (improvement_id)
+GROUP BY i.improvement_id;
+COMMENT ON VIEW improvement_report IS 'measures with their owner and due day, and how many of those who complained were told';
 
 CREATE VIEW improvement_effect AS
 SELECT i.improvement_id, i.root_cause, i.product, i.measure, i.owner, i.due_on, i.done_at,

@@ -10,10 +10,12 @@ CREATE TABLE follow_up_plan (
     priority integer NOT NULL DEFAULT 0,
     name_zh text,
     name_en text,
-    active boolean NOT NULL DEFAULT true
+    active boolean NOT NULL DEFAULT true,
+    purpose text NOT NULL DEFAULT 'service' CHECK (purpose IN ('service', 'care', 'survey', 'marketing'))
 );
 COMMENT ON TABLE follow_up_plan IS 'what makes a follow-up: days after a purchase, days without one, days after a complaint was closed, or spend of 12 months above a threshold';
-COMMENT ON COLUMN follow_up_plan.cap_days IS 'no follow-up of this plan while the customer had any within so many days';
+COMMENT ON COLUMN follow_up_plan.cap_days IS 'no follow-up of this plan while the customer had any within so many days, or has one open; 0: no cap';
+COMMENT ON COLUMN follow_up_plan.purpose IS 'purpose of contact_purpose: whether it needs consent, can be objected to, and waits for the end of the quiet hours (by phone it always waits)';
 
 CREATE TABLE follow_up (
     customer_id bigint NOT NULL REFERENCES customer,
@@ -32,6 +34,7 @@ CREATE TABLE follow_up (
     next_at timestamptz,
     done_at timestamptz,
     done_by text,
+    refused text,
     PRIMARY KEY (customer_id, follow_up_id),
     UNIQUE (customer_id, plan, reference),
     CHECK ((state = 'claimed') = (claimed_by IS NOT NULL AND claimed_until IS NOT NULL)),
@@ -39,6 +42,23 @@ CREATE TABLE follow_up (
 );
 CREATE INDEX follow_up_queue ON follow_up (priority DESC, due_at) WHERE state IN ('open', 'claimed');
 COMMENT ON TABLE follow_up IS 'tasks to get in touch with a customer; reference is what it is about, so that a plan makes it once';
+
+COMMENT ON COLUMN follow_up.refused IS 'why it was cancelled when it was to be claimed: opted out, no address …';
+
+CREATE FUNCTION follow_up_step_guard() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF OLD.state IN ('done', 'cancelled') OR (OLD.state = 'open' AND NEW.state = 'done') THEN
+        RAISE EXCEPTION 'follow-up % of customer % is % and cannot become %', OLD.follow_up_id, OLD.customer_id, OLD.state, NEW.state
+            USING ERRCODE = 'CS008', HINT = format('From %s it can become %s.', OLD.state, CASE OLD.state WHEN 'open' THEN 'cancelled, claimed' ELSE 'nothing' END);
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION follow_up_step_guard() IS 'trigger of follow_up: open ⇄ claimed → done; open and claimed → cancelled';
+CREATE TRIGGER follow_up_step_guard BEFORE UPDATE ON follow_up FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION follow_up_step_guard();
 
 CREATE FUNCTION plan_follow_up(customer_id bigint, due_at timestamptz, reference text, channel text DEFAULT 'phone', plan text DEFAULT 'manual')
 RETURNS follow_up
@@ -48,83 +68,148 @@ AS $$
 #variable_conflict use_column
 DECLARE
     result follow_up;
+    p follow_up_plan;
 BEGIN
+    SELECT k.* INTO p FROM follow_up_plan k WHERE k.plan = plan_follow_up.plan;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'follow-up plan "%" does not exist', plan_follow_up.plan
+            USING ERRCODE = 'CS001', HINT = 'SELECT plan FROM follow_up_plan lists them.';
+    END IF;
+    IF p.cap_days > 0 THEN
+        -- The customer's row keeps two planners of one customer apart.
+        PERFORM FROM customer c WHERE c.customer_id = plan_follow_up.customer_id FOR NO KEY UPDATE;
+    END IF;
+    SELECT f.* INTO result FROM follow_up f
+    WHERE f.customer_id = plan_follow_up.customer_id AND f.plan = plan_follow_up.plan AND f.reference = plan_follow_up.reference;
+    IF FOUND THEN
+        RETURN result;
+    END IF;
+    IF p.cap_days > 0 AND EXISTS (SELECT FROM follow_up f WHERE f.customer_id = plan_follow_up.customer_id
+                                  AND (f.state IN ('open', 'claimed') OR f.done_at > plan_follow_up.due_at - make_interval(days => p.cap_days))) THEN
+        RAISE EXCEPTION 'customer % has, or had, a follow-up within % days', plan_follow_up.customer_id, p.cap_days
+            USING ERRCODE = 'CS009', HINT = 'A plan whose cap_days is 0, such as manual, has no cap.';
+    END IF;
     INSERT INTO follow_up AS f (customer_id, plan, reference, channel, due_at, priority)
-    SELECT plan_follow_up.customer_id, p.plan, plan_follow_up.reference, plan_follow_up.channel, plan_follow_up.due_at, p.priority
-    FROM follow_up_plan p WHERE p.plan = plan_follow_up.plan
+    VALUES (plan_follow_up.customer_id, p.plan, plan_follow_up.reference, plan_follow_up.channel, plan_follow_up.due_at, p.priority)
     ON CONFLICT (customer_id, plan, reference) DO NOTHING
     RETURNING f.* INTO result;
     IF NOT FOUND THEN
         SELECT f.* INTO result FROM follow_up f
         WHERE f.customer_id = plan_follow_up.customer_id AND f.plan = plan_follow_up.plan AND f.reference = plan_follow_up.reference;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'follow-up plan "%" does not exist', plan
-                USING ERRCODE = 'CS001', HINT = 'SELECT plan FROM follow_up_plan lists them.';
-        END IF;
     END IF;
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION plan_follow_up(bigint, timestamptz, text, text, text) IS 'makes one follow-up by hand or for another part; idempotent by customer, plan and reference. Errors: CS001 unknown plan';
+COMMENT ON FUNCTION plan_follow_up(bigint, timestamptz, text, text, text) IS
+'makes one follow-up by hand or for another part; idempotent by customer, plan and reference. Errors: CS001 unknown plan, CS009 the plan''s cap';
 
-CREATE FUNCTION plan_follow_ups(as_of timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE sql
+CREATE FUNCTION follow_up_causes(as_of timestamptz)
+RETURNS TABLE (customer_id bigint, plan text, reference text, due_at timestamptz, channel text, priority integer)
+LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH cause AS (
         SELECT p.customer_id, f.plan, format('%s/%s', p.channel, p.order_no) AS reference, p.order_at + make_interval(days => f.days) AS due_at
-        FROM follow_up_plan f JOIN purchase p ON p.order_at BETWEEN plan_follow_ups.as_of - make_interval(days => f.days + 7) AND plan_follow_ups.as_of - make_interval(days => f.days)
+        FROM follow_up_plan f JOIN purchase p ON p.order_at BETWEEN follow_up_causes.as_of - make_interval(days => f.days + 7) AND follow_up_causes.as_of - make_interval(days => f.days)
         WHERE f.active AND f.kind = 'after_purchase'
         UNION ALL
-        SELECT s.customer_id, f.plan, to_char(s.last_order_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'), plan_follow_ups.as_of
-        FROM follow_up_plan f JOIN customer_summary s ON s.last_order_at <= plan_follow_ups.as_of - make_interval(days => f.days)
+        SELECT s.customer_id, f.plan, to_char(s.last_order_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'), follow_up_causes.as_of
+        FROM follow_up_plan f JOIN customer_summary s ON s.last_order_at <= follow_up_causes.as_of - make_interval(days => f.days)
         WHERE f.active AND f.kind = 'dormant'
         UNION ALL
         SELECT t.customer_id, f.plan, t.ticket_id::text, t.closed_at + make_interval(days => f.days)
-        FROM follow_up_plan f JOIN ticket t ON t.closed_at BETWEEN plan_follow_ups.as_of - make_interval(days => f.days + 30) AND plan_follow_ups.as_of - make_interval(days => f.days)
+        FROM follow_up_plan f JOIN ticket t ON t.closed_at BETWEEN follow_up_causes.as_of - make_interval(days => f.days + 30) AND follow_up_causes.as_of - make_interval(days => f.days)
         WHERE f.active AND f.kind = 'complaint_closed' AND t.kind = 'complaint'
         UNION ALL
-        SELECT p.customer_id, f.plan, to_char(plan_follow_ups.as_of AT TIME ZONE 'UTC', 'YYYY"Q"Q'), plan_follow_ups.as_of
-        FROM follow_up_plan f JOIN purchase p ON p.order_at > plan_follow_ups.as_of - interval '12 months' AND p.order_at <= plan_follow_ups.as_of
+        SELECT p.customer_id, f.plan, to_char(follow_up_causes.as_of AT TIME ZONE 'UTC', 'YYYY"Q"Q'), follow_up_causes.as_of
+        FROM follow_up_plan f JOIN purchase p ON p.order_at > follow_up_causes.as_of - interval '12 months' AND p.order_at <= follow_up_causes.as_of
         WHERE f.active AND f.kind = 'high_value'
         GROUP BY p.customer_id, f.plan, f.threshold HAVING sum(p.net) >= f.threshold
-    ), wanted AS (
-        -- One a customer at a time: the plan of the highest priority goes first.
-        SELECT DISTINCT ON (c.customer_id) c.customer_id, c.plan, c.reference, c.due_at, f.channel, f.priority
-        FROM cause c
-        JOIN follow_up_plan f USING (plan)
-        JOIN customer k ON k.customer_id = c.customer_id AND k.status = 'active'
-        WHERE NOT EXISTS (SELECT FROM follow_up o WHERE o.customer_id = c.customer_id
-                          AND (o.state IN ('open', 'claimed')
-                               OR o.done_at > plan_follow_ups.as_of - make_interval(days => f.cap_days)
-                               OR (o.plan = c.plan AND o.reference = c.reference)))
-        ORDER BY c.customer_id, f.priority DESC, c.due_at, c.reference
-    ), made AS (
-        INSERT INTO follow_up (customer_id, plan, reference, channel, due_at, priority)
-        SELECT w.customer_id, w.plan, w.reference, w.channel, w.due_at, w.priority FROM wanted w
-        ON CONFLICT (customer_id, plan, reference) DO NOTHING
-        RETURNING 1)
-    SELECT count(*) FROM made;
+    ), allowed AS MATERIALIZED (
+        SELECT k.channel, k.purpose, a AS customer_id
+        FROM (SELECT DISTINCT f.channel, f.purpose FROM follow_up_plan f WHERE f.active) k, contactable(k.channel, k.purpose, follow_up_causes.as_of) a
+    )
+    -- One a customer at a time: the plan of the highest priority goes first.
+    SELECT DISTINCT ON (c.customer_id) c.customer_id, c.plan, c.reference, c.due_at, f.channel, f.priority
+    FROM cause c
+    JOIN follow_up_plan f USING (plan)
+    JOIN allowed a ON a.customer_id = c.customer_id AND a.channel = f.channel AND a.purpose = f.purpose
+    WHERE NOT EXISTS (SELECT FROM follow_up o WHERE o.customer_id = c.customer_id
+                      AND (o.state IN ('open', 'claimed')
+                           OR o.done_at > follow_up_causes.as_of - make_interval(days => f.cap_days)
+                           OR (o.plan = c.plan AND o.reference = c.reference)))
+    ORDER BY c.customer_id, f.priority DESC, c.due_at, c.reference;
 END;
-COMMENT ON FUNCTION plan_follow_ups(timestamptz) IS 'makes the follow-ups that the active plans call for, at most one open a customer and none within the plan''s cap; running it again adds nothing. The number made';
+COMMENT ON FUNCTION follow_up_causes(timestamptz) IS
+'the follow-ups that the active plans call for at a moment: of customers who may be contacted on the plan''s channel for its purpose and are within its cap, one each';
+
+CREATE FUNCTION plan_follow_ups(as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    made bigint;
+BEGIN
+    -- Planners of one customer wait for each other here; the next statement sees what the first one made.
+    PERFORM FROM customer c WHERE c.customer_id IN (SELECT w.customer_id FROM follow_up_causes(plan_follow_ups.as_of) w) ORDER BY c.customer_id FOR NO KEY UPDATE;
+    INSERT INTO follow_up (customer_id, plan, reference, channel, due_at, priority)
+    SELECT w.customer_id, w.plan, w.reference, w.channel, w.due_at, w.priority FROM follow_up_causes(plan_follow_ups.as_of) w
+    ON CONFLICT (customer_id, plan, reference) DO NOTHING;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION plan_follow_ups(timestamptz) IS
+'makes the follow-ups that the active plans call for (follow_up_causes), at most one open a customer and none within the plan''s cap; running it again, or twice at once, adds nothing. The number made';
 
 CREATE FUNCTION claim_follow_ups(agent text, count integer DEFAULT 1, lease interval DEFAULT '30 minutes', as_of timestamptz DEFAULT now())
 RETURNS SETOF follow_up
-LANGUAGE sql
-BEGIN ATOMIC
-    WITH picked AS MATERIALIZED (
-        SELECT f.customer_id, f.follow_up_id FROM follow_up f
-        WHERE f.due_at <= claim_follow_ups.as_of
-          AND (f.state = 'open' OR (f.state = 'claimed' AND f.claimed_until < claim_follow_ups.as_of))
-        ORDER BY f.priority DESC, f.due_at
-        LIMIT claim_follow_ups.count
-        FOR UPDATE SKIP LOCKED)
-    UPDATE follow_up f
-    SET state = 'claimed', claimed_by = claim_follow_ups.agent, claimed_until = claim_follow_ups.as_of + claim_follow_ups.lease, attempts = f.attempts + 1
-    FROM picked p
-    WHERE f.customer_id = p.customer_id AND f.follow_up_id = p.follow_up_id
-    RETURNING f.*;
-END;
-COMMENT ON FUNCTION claim_follow_ups(text, integer, interval, timestamptz) IS 'gives an agent the next tasks for the time of the lease; two agents never get the same, and a task of somebody who vanished comes back when the lease ends';
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    task follow_up;
+    taken integer := 0;
+    seen integer;
+    why text;
+BEGIN
+    WHILE taken < count LOOP
+        seen := 0;
+        FOR task IN
+            WITH picked AS MATERIALIZED (
+                SELECT f.customer_id, f.follow_up_id FROM follow_up f
+                WHERE f.due_at <= claim_follow_ups.as_of
+                  AND (f.state = 'open' OR (f.state = 'claimed' AND f.claimed_until < claim_follow_ups.as_of))
+                ORDER BY f.priority DESC, f.due_at
+                LIMIT claim_follow_ups.count - taken
+                FOR UPDATE SKIP LOCKED)
+            SELECT f.* FROM picked JOIN follow_up f USING (customer_id, follow_up_id) ORDER BY f.priority DESC, f.due_at
+        LOOP
+            seen := seen + 1;
+            -- Consent may have gone since it was planned; nobody is phoned at night, whatever the purpose.
+            why := contact_refusal(task.customer_id, task.channel, (SELECT p.purpose FROM follow_up_plan p WHERE p.plan = task.plan), as_of);
+            IF why = 'quiet hours' OR (why IS NULL AND task.channel = 'phone' AND is_quiet(as_of)) THEN
+                UPDATE follow_up f SET state = 'open', claimed_by = NULL, claimed_until = NULL, due_at = next_loud(as_of)
+                WHERE f.customer_id = task.customer_id AND f.follow_up_id = task.follow_up_id;
+            ELSIF why IS NOT NULL THEN
+                UPDATE follow_up f SET state = 'cancelled', claimed_by = NULL, claimed_until = NULL, refused = why
+                WHERE f.customer_id = task.customer_id AND f.follow_up_id = task.follow_up_id;
+            ELSE
+                UPDATE follow_up f
+                SET state = 'claimed', claimed_by = claim_follow_ups.agent, claimed_until = claim_follow_ups.as_of + claim_follow_ups.lease, attempts = f.attempts + 1
+                WHERE f.customer_id = task.customer_id AND f.follow_up_id = task.follow_up_id
+                RETURNING f.* INTO task;
+                taken := taken + 1;
+                RETURN NEXT task;
+            END IF;
+        END LOOP;
+        EXIT WHEN seen = 0;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION claim_follow_ups(text, integer, interval, timestamptz) IS
+'gives an agent the next tasks for the time of the lease; two agents never get the same, and a task of somebody who vanished comes back when the lease ends. Tasks of customers who may no longer be contacted are cancelled, in quiet hours they wait';
 
 CREATE FUNCTION finish_follow_up(customer_id bigint, follow_up_id bigint, agent text, outcome text, remark text DEFAULT NULL,
                                  next_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now())
@@ -146,7 +231,8 @@ BEGIN
     END IF;
     IF task.state <> 'claimed' OR task.claimed_by IS DISTINCT FROM agent THEN
         RAISE EXCEPTION 'follow-up % of customer % is % and not claimed by %', follow_up_id, customer_id, task.state, agent
-            USING ERRCODE = 'CS003', HINT = 'Only the agent who claimed a task finishes it; claim_follow_ups() gives open ones.';
+            USING ERRCODE = 'CS003', HINT = format('From %s it can become %s. Only the agent who claimed a task finishes it; claim_follow_ups() gives open ones.', task.state,
+                                                   CASE task.state WHEN 'open' THEN 'cancelled, claimed' WHEN 'claimed' THEN 'cancelled, done, open' ELSE 'nothing' END);
     END IF;
     UPDATE follow_up f
     SET state = 'done', outcome = finish_follow_up.outcome, remark = finish_follow_up.remark, next_at = finish_follow_up.next_at,
@@ -163,6 +249,40 @@ END
 $$;
 COMMENT ON FUNCTION finish_follow_up(bigint, bigint, text, text, text, timestamptz, timestamptz) IS
 'records the outcome of a claimed task; with next_at another one follows. Finishing it again with the same outcome changes nothing. Errors: CS002 unknown, CS003 not claimed by this agent';
+
+CREATE FUNCTION cancel_follow_up(customer_id bigint, follow_up_id bigint, why text DEFAULT NULL) RETURNS follow_up
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    task follow_up;
+BEGIN
+    UPDATE follow_up f SET state = 'cancelled', claimed_by = NULL, claimed_until = NULL, refused = why
+    WHERE f.customer_id = cancel_follow_up.customer_id AND f.follow_up_id = cancel_follow_up.follow_up_id AND f.state <> 'cancelled'
+    RETURNING f.* INTO task;
+    IF NOT FOUND THEN
+        SELECT f.* INTO task FROM follow_up f WHERE f.customer_id = cancel_follow_up.customer_id AND f.follow_up_id = cancel_follow_up.follow_up_id;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'follow-up % of customer % does not exist', cancel_follow_up.follow_up_id, cancel_follow_up.customer_id USING ERRCODE = 'CS002';
+        END IF;
+    END IF;
+    RETURN task;
+END
+$$;
+COMMENT ON FUNCTION cancel_follow_up(bigint, bigint, text) IS 'takes a task out of the queue; again changes nothing. Errors: CS002 unknown, CS008 done';
+
+CREATE FUNCTION release_follow_up(customer_id bigint, follow_up_id bigint, agent text) RETURNS boolean
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH given AS (
+        UPDATE follow_up f SET state = 'open', claimed_by = NULL, claimed_until = NULL
+        WHERE f.customer_id = release_follow_up.customer_id AND f.follow_up_id = release_follow_up.follow_up_id
+          AND f.state = 'claimed' AND f.claimed_by = release_follow_up.agent
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM given);
+END;
+COMMENT ON FUNCTION release_follow_up(bigint, bigint, text) IS 'gives a claimed task back to the queue; false when this agent does not hold it';
 
 CREATE VIEW follow_up_workload AS
 SELECT coalesce(claimed_by, '-') AS agent, channel, count(*) FILTER (WHERE state = 'open') AS open, count(*) FILTER (WHERE state = 'claimed') AS claimed,

@@ -23,3 +23,35 @@ CREATE TABLE outbox (
 ) WITH (fillfactor = 80);
 CREATE INDEX outbox_queue ON outbox (due_at) WHERE state IN ('pending', 'claimed');
 COMMENT ON TABLE outbox IS 'messages to send; a key of its own keeps each from being made twice. The text is made from template and payload when it is sent, so no personal data lies here';
+
+CREATE FUNCTION queue_message(customer_id bigint, channel text, purpose text, template text, payload jsonb, idempotency_key text,
+                              as_of timestamptz DEFAULT now())
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    due timestamptz := as_of;
+    why text;
+BEGIN
+    IF (SELECT p.quiet FROM contact_purpose p WHERE p.purpose = queue_message.purpose) THEN
+        due := next_loud(as_of);
+    END IF;
+    why := contact_refusal(queue_message.customer_id, queue_message.channel, queue_message.purpose, due);
+    IF why IS NULL AND queue_message.channel = 'sms' AND queue_message.purpose = 'marketing'
+       AND EXISTS (SELECT FROM sms_capped(due) c WHERE c = queue_message.customer_id) THEN
+        why := 'too many messages';
+    END IF;
+    IF why IS NULL THEN
+        INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
+        VALUES (queue_message.customer_id, queue_message.channel, queue_message.purpose, queue_message.template, queue_message.payload,
+                queue_message.idempotency_key, due)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN why;
+END
+$$;
+COMMENT ON FUNCTION queue_message(bigint, text, text, text, jsonb, text, timestamptz) IS
+'puts one message into the outbox, once a key, due at the end of the quiet hours where its purpose waits for them; null, or why the customer may not be written to (contact_refusal, or too many messages)';
+REVOKE EXECUTE ON FUNCTION queue_message(bigint, text, text, text, jsonb, text, timestamptz) FROM PUBLIC;

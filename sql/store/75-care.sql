@@ -2,7 +2,7 @@
 
 CREATE TABLE care_event (
     event text PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('birthday', 'first_purchase', 'joined', 'holiday')),
+    kind text NOT NULL CHECK (kind IN ('birthday', 'first_purchase', 'joined', 'tier', 'holiday')),
     calendar text CHECK (calendar IN ('gregorian', 'lunar')),
     month smallint CHECK (month BETWEEN 1 AND 12),
     day smallint CHECK (day BETWEEN 1 AND 31),
@@ -15,7 +15,7 @@ CREATE TABLE care_event (
     active boolean NOT NULL DEFAULT true,
     CHECK (kind <> 'holiday' OR (calendar IS NOT NULL AND month IS NOT NULL AND day IS NOT NULL))
 );
-COMMENT ON TABLE care_event IS 'occasions to greet; holidays by their Gregorian or lunar month and day. gift such as {"points": 88} or {"coupon": "birthday"} goes along';
+COMMENT ON TABLE care_event IS 'occasions to greet; holidays by their Gregorian or lunar month and day. gift such as {"points": 88} or {"coupon": "birthday"} goes along; tier is the anniversary of the present tier';
 COMMENT ON COLUMN care_event.days_before IS 'greet so many days early, so that a coupon can be used on the day';
 
 CREATE TABLE care_greeting (
@@ -24,9 +24,13 @@ CREATE TABLE care_greeting (
     year integer NOT NULL,
     day date NOT NULL,
     greeted_at timestamptz NOT NULL,
+    gift text NOT NULL DEFAULT 'none' CHECK (gift IN ('none', 'due', 'given', 'failed')),
+    gift_error text,
     PRIMARY KEY (customer_id, event, year)
 );
-COMMENT ON TABLE care_greeting IS 'which greeting went out for which year';
+CREATE INDEX care_greeting_gift ON care_greeting (day) WHERE gift IN ('due', 'failed');
+COMMENT ON TABLE care_greeting IS 'which greeting went out for which year, and whether its gift was given';
+COMMENT ON COLUMN care_greeting.gift_error IS 'SQLSTATE and message of the gate that refused the gift';
 
 CREATE FUNCTION holiday_date(event text, year integer) RETURNS date
 LANGUAGE sql STABLE
@@ -44,12 +48,12 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION yearly_date(date, integer) IS 'the anniversary of a date in a year; of 29 February, the 28th in other years';
 
-CREATE FUNCTION care_due(day date DEFAULT shop_date(), catch_up integer DEFAULT 7, as_of timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE sql
-SET jit = off
+CREATE FUNCTION care_occasions(day date, catch_up integer)
+RETURNS TABLE (customer_id bigint, event text, year integer, day date)
+LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH span AS (
-        SELECT e.*, care_due.day + e.days_before - care_due.catch_up AS first_day, care_due.day + e.days_before AS last_day
+        SELECT e.*, care_occasions.day + e.days_before - care_occasions.catch_up AS first_day, care_occasions.day + e.days_before AS last_day
         FROM care_event e WHERE e.active
     ), occasion AS (
         SELECT c.customer_id, e.event, y.year, CASE c.birth_calendar WHEN 'lunar' THEN crm.lunar_birthday(c.birth_date, y.year) ELSE yearly_date(c.birth_date, y.year) END AS day
@@ -58,40 +62,98 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer - 1, extract(year FROM e.last_day)::integer) AS y (year)
         WHERE e.kind = 'birthday'
         UNION ALL
-        SELECT s.customer_id, e.event, y.year, yearly_date(shop_date(s.first_order_at), y.year)
+        SELECT s.customer_id, e.event, y.year, yearly_date(s.since, y.year)
         FROM span e
-        JOIN customer_summary s ON s.first_order_at IS NOT NULL
+        JOIN (SELECT k.customer_id, 'first_purchase', shop_date(k.first_order_at) FROM customer_summary k WHERE k.first_order_at IS NOT NULL
+              UNION ALL SELECT k.customer_id, 'joined', shop_date(k.joined_at) FROM customer k
+              UNION ALL SELECT m.customer_id, 'tier', shop_date(m.since) FROM tier_member m
+                        WHERE m.tier <> (SELECT t.tier FROM tier t ORDER BY t.seq LIMIT 1)) s (customer_id, kind, since) ON s.kind = e.kind
         CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer, extract(year FROM e.last_day)::integer) AS y (year)
-        WHERE e.kind = 'first_purchase' AND y.year > extract(year FROM shop_date(s.first_order_at))
-        UNION ALL
-        SELECT k.customer_id, e.event, y.year, yearly_date(shop_date(k.joined_at), y.year)
-        FROM span e
-        JOIN customer k ON true
-        CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer, extract(year FROM e.last_day)::integer) AS y (year)
-        WHERE e.kind = 'joined' AND y.year > extract(year FROM shop_date(k.joined_at))
+        WHERE y.year > extract(year FROM s.since)
         UNION ALL
         SELECT s.customer_id, e.event, y.year, holiday_date(e.event, y.year)
         FROM span e
         JOIN customer_summary s ON s.first_order_at IS NOT NULL
         CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer - 1, extract(year FROM e.last_day)::integer) AS y (year)
         WHERE e.kind = 'holiday'
+    )
+    SELECT o.customer_id, o.event, o.year, o.day
+    FROM occasion o JOIN span e USING (event)
+    JOIN customer k ON k.customer_id = o.customer_id AND k.status = 'active'
+    WHERE o.day > e.first_day AND o.day <= e.last_day AND o.day >= shop_date(k.joined_at);
+END;
+COMMENT ON FUNCTION care_occasions(date, integer) IS
+'whose occasion falls on a day (days_before counted) or in the catch_up days before: customers, events and the year that the occasion belongs to; consent and what was sent already aside';
+
+CREATE FUNCTION care_due(day date DEFAULT NULL, catch_up integer DEFAULT 7, as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    made bigint;
+    loud timestamptz := as_of;
+    present record;
+BEGIN
+    day := coalesce(day, shop_date(as_of));
+    IF (SELECT p.quiet FROM contact_purpose p WHERE p.purpose = 'care') THEN
+        loud := next_loud(as_of);
+    END IF;
+    WITH allowed AS MATERIALIZED (
+        SELECT k.channel, a AS customer_id
+        FROM (SELECT DISTINCT e.channel FROM care_event e WHERE e.active) k, contactable(k.channel, 'care', care_due.as_of) a
     ), greeted AS (
-        INSERT INTO care_greeting (customer_id, event, year, day, greeted_at)
-        SELECT o.customer_id, o.event, o.year, o.day, care_due.as_of
-        FROM occasion o JOIN span e USING (event)
-        JOIN customer k ON k.customer_id = o.customer_id AND k.status = 'active'
-        WHERE o.day > e.first_day AND o.day <= e.last_day AND o.day >= shop_date(k.joined_at)
+        INSERT INTO care_greeting (customer_id, event, year, day, greeted_at, gift)
+        SELECT o.customer_id, o.event, o.year, o.day, care_due.as_of, CASE WHEN e.gift = '{}' THEN 'none' ELSE 'due' END
+        FROM care_occasions(care_due.day, care_due.catch_up) o
+        JOIN care_event e USING (event)
+        JOIN allowed a ON a.customer_id = o.customer_id AND a.channel = e.channel
         ORDER BY o.customer_id, o.event
         ON CONFLICT DO NOTHING
         RETURNING customer_id, event, year, day
-    ), made AS (
+    ), told AS (
         INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
-        SELECT g.customer_id, e.channel, 'care', e.template, jsonb_build_object('event', g.event, 'day', g.day, 'gift', e.gift),
-               format('care/%s/%s', g.event, g.year), care_due.as_of
+        SELECT g.customer_id, e.channel, 'care', e.template,
+               jsonb_build_object('event', coalesce(e.name_zh, e.name_en, e.event), 'day', g.day, 'gift', e.gift),
+               format('care/%s/%s', g.event, g.year), loud
         FROM greeted g JOIN care_event e USING (event)
         ON CONFLICT DO NOTHING
         RETURNING 1)
-    SELECT count(*) FROM made;
-END;
+    SELECT count(*) INTO made FROM told;
+    -- A gate that refuses one gift (coupon out of stock, account frozen) must not keep the others from theirs; the next run tries it again.
+    FOR present IN
+        SELECT g.customer_id, g.event, g.year, e.gift FROM care_greeting g JOIN care_event e USING (event)
+        WHERE g.gift IN ('due', 'failed') AND g.day > care_due.day - care_due.catch_up
+        ORDER BY g.customer_id, g.event FOR UPDATE OF g SKIP LOCKED
+    LOOP
+        BEGIN
+            IF present.gift ? 'points' THEN
+                PERFORM earn(present.customer_id, (present.gift ->> 'points')::bigint, 'care', present.event || '/' || present.year,
+                             as_of => care_due.as_of);
+            END IF;
+            IF present.gift ? 'coupon' THEN
+                PERFORM issue_coupon(present.customer_id, present.gift ->> 'coupon', 'care/' || present.event || '/' || present.year, care_due.as_of);
+            END IF;
+            UPDATE care_greeting g SET gift = 'given', gift_error = NULL
+            WHERE g.customer_id = present.customer_id AND g.event = present.event AND g.year = present.year;
+        EXCEPTION WHEN OTHERS THEN
+            UPDATE care_greeting g SET gift = 'failed', gift_error = SQLSTATE || ': ' || SQLERRM
+            WHERE g.customer_id = present.customer_id AND g.event = present.event AND g.year = present.year;
+        END;
+    END LOOP;
+    RETURN made;
+END
+$$;
 COMMENT ON FUNCTION care_due(date, integer, timestamptz) IS
-'puts the greetings of a day, and those missed in the days before (catch_up), into the outbox: each occasion once a customer and year, however often it runs. The number made';
+'puts the greetings of a day (the store''s day of as_of), and those missed in the days before (catch_up), into the outbox and gives their gifts: each occasion once a customer and year, however often it runs. Only customers who may be contacted for care on the event''s channel; due at the end of the quiet hours. The number of greetings made';
+
+CREATE VIEW care_report AS
+SELECT g.event, g.year, count(*) AS greeted, count(*) FILTER (WHERE o.state = 'sent') AS sent,
+       count(*) FILTER (WHERE g.gift = 'given') AS gifts, count(*) FILTER (WHERE g.gift = 'failed') AS gifts_failed,
+       count(*) FILTER (WHERE EXISTS (SELECT FROM purchase p WHERE p.customer_id = g.customer_id AND p.order_at >= g.greeted_at
+                                      AND p.order_at < g.greeted_at + interval '30 days')) AS ordered_within_30_days
+FROM care_greeting g
+LEFT JOIN outbox o ON o.customer_id = g.customer_id AND o.idempotency_key = format('care/%s/%s', g.event, g.year)
+GROUP BY 1, 2;
+COMMENT ON VIEW care_report IS 'greetings and gifts by occasion and year, and how many of those greeted ordered within 30 days';

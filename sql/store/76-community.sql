@@ -79,6 +79,26 @@ END
 $$;
 COMMENT ON FUNCTION leave_community(bigint, text, timestamptz) IS 'takes a customer out of a group; false when not in it';
 
+CREATE FUNCTION record_community_activity(customer_id bigint, community text, kind text, count integer DEFAULT 1, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF NOT EXISTS (SELECT FROM community_member m WHERE m.customer_id = record_community_activity.customer_id
+                   AND m.community = record_community_activity.community AND m.joined_at <= as_of AND coalesce(m.left_at, 'infinity') >= as_of) THEN
+        RAISE EXCEPTION 'customer % was not in community "%" then', record_community_activity.customer_id, record_community_activity.community
+            USING ERRCODE = 'CS022', HINT = 'join_community() puts a customer in.';
+    END IF;
+    INSERT INTO community_activity (customer_id, community, at, kind, count)
+    VALUES (record_community_activity.customer_id, record_community_activity.community, as_of, record_community_activity.kind, record_community_activity.count)
+    ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION record_community_activity(bigint, text, text, integer, timestamptz) IS
+'records what a member did (message, like, share, order, event); once a moment and kind: false when it is there. Errors: CS022 not a member then';
+
 CREATE VIEW community_report AS
 SELECT c.community, c.platform, c.name, c.owner, c.members, c.capacity,
        (SELECT count(*) FROM community_member m WHERE m.community = c.community AND m.joined_at > now() - interval '30 days') AS joined_30_days,

@@ -28,9 +28,15 @@ BEGIN ATOMIC
            FROM ticket_event k WHERE k.customer_id = timeline.customer_id AND k.at < timeline.before ORDER BY k.at DESC LIMIT timeline.n)
           UNION ALL
           (SELECT f.done_at, 'follow-up', f.outcome, jsonb_build_object('agent', f.done_by, 'plan', f.plan)
-           FROM follow_up f WHERE f.customer_id = timeline.customer_id AND f.done_at < timeline.before ORDER BY f.done_at DESC LIMIT timeline.n)) v (at, kind, what, detail)
+           FROM follow_up f WHERE f.customer_id = timeline.customer_id AND f.done_at < timeline.before ORDER BY f.done_at DESC LIMIT timeline.n)
+          UNION ALL
+          (SELECT o.sent_at, 'sent', format('%s %s', o.channel, o.purpose), jsonb_build_object('template', o.template, 'opened', o.opened_at IS NOT NULL)
+           FROM outbox o WHERE o.customer_id = timeline.customer_id AND o.sent_at < timeline.before ORDER BY o.sent_at DESC LIMIT timeline.n)
+          UNION ALL
+          (SELECT y.answered_at, 'survey', y.survey, jsonb_build_object('version', y.version, 'reference', y.reference)
+           FROM survey_invitation y WHERE y.customer_id = timeline.customer_id AND y.answered_at < timeline.before ORDER BY y.answered_at DESC LIMIT timeline.n)) v (at, kind, what, detail)
     ORDER BY v.at DESC, v.kind
     LIMIT timeline.n;
 END;
 COMMENT ON FUNCTION timeline(bigint, integer, timestamptz) IS
-'the last n things that passed with a customer before a moment, the newest first: orders, refunds, points, tags, tiers, messages, tickets, follow-ups. For the next page give the last row''s moment as before';
+'the last n things that passed with a customer before a moment, the newest first: orders, refunds, points, tags, tiers, messages, tickets, follow-ups, what was sent, surveys answered. For the next page give the last row''s moment as before';
