@@ -1,7 +1,11 @@
 INSERT INTO points_rule (program, event, points, per_amount, on_status) VALUES
     ('points', 'order', 1, 100, 'completed'),
     ('growth', 'order', 1, 1, 'paid');
-INSERT INTO access_rule (kind, object_type, object, privilege) VALUES
-    ('marketer', 'table', 'points_rule', 'SELECT'),
-    ('analyst', 'table', 'points_rule', 'SELECT'),
-    ('auditor', 'table', 'points_rule', 'SELECT');
+INSERT INTO points_rule (program, event, points, limit_times, limit_period) VALUES
+    ('growth', 'review', 50, 10, 'day');
+INSERT INTO access_rule (kind, object_type, object, privilege)
+SELECT k, 'table', t, 'SELECT' FROM unnest('{marketer,analyst,auditor}'::text[]) k, unnest('{points_rule,points_multiplier}'::text[]) t
+UNION ALL
+SELECT k, 'routine', 'earn_for', 'EXECUTE' FROM unnest('{app,agent}'::text[]) k;
+INSERT INTO privacy_rule (table_name, column_name, erase, exported, why) VALUES
+    ('points_carry', '*', 'keep', true, 'part of the points of orders');

@@ -13,7 +13,37 @@
 /* Source of the transfers between the accounts of one person. */
 #define MERGE_SOURCE "merge"
 
-/* A row of points_rule for orders. */
+/* Multipliers are counts of 1/10000. */
+#define TIMES_ONE INT64CONST(10000)
+#define TIMES_MAX INT64CONST(10000000000)
+
+/* Bounds within which 128 bits are enough. */
+#define RULE_POINTS_MAX INT64CONST(1000000000)
+
+typedef enum OrderRounding
+{
+	ROUND_DOWN,
+	ROUND_NEAREST,
+	ROUND_UP
+} OrderRounding;
+
+/* A multiplier of a whole order, while from <= amount kept < until. */
+typedef struct OrderTimes
+{
+	int64 times;
+	int64 from;
+	int64 until;
+} OrderTimes;
+
+/* A multiplier of the lines with one of these categories or products; either list may be empty, for any. */
+typedef struct OrderMark
+{
+	int64 times;
+	List *categories; /* char * */
+	List *products;
+} OrderMark;
+
+/* A rule as an order earns by it, and as the entry keeps it: whose conditions were met stands in times and marks. */
 typedef struct OrderRule
 {
 	int32 rule;
@@ -21,19 +51,149 @@ typedef struct OrderRule
 	int64 points;	 /* given for each */
 	int64 per;		 /* amount, in 1/10000 */
 	int64 minimum;	 /* an order of less earns nothing, in 1/10000 */
-	bool on_paid;	 /* available when paid, else when completed */
+	OrderRounding rounding;
+	bool product; /* of several multipliers that match, their product holds, else the largest */
+	bool carry;	  /* what is below one point counts with the customer's other orders */
+	bool carried; /* it does for some orders of the program */
+	List *times;  /* OrderTimes * */
+	List *marks;  /* OrderMark * */
+	bool on_paid; /* available when paid, else when completed */
 	int32 wait_days; /* then only after so many days */
 	TimestampTz valid_from;
 	TimestampTz valid_until;
-	bool active; /* else only refunds of what it gave are left to it */
+	bool active;		/* else only refunds of what it gave are left to it */
+	bool redeemable;	/* of the program: benefits of tiers multiply its points */
+	List *multipliers;	/* OrderMultiplier *, not yet judged */
 } OrderRule;
 
+/* A row of points_multiplier: conditions of the order, and what holds then. */
+typedef struct OrderMultiplier
+{
+	List *tiers; /* char *; empty for any */
+	bool birthday_month;
+	TimestampTz valid_from;
+	TimestampTz valid_until;
+	OrderMark mark; /* without lists: of the whole order */
+} OrderMultiplier;
+
+/* A multiplier that a tier gives as a benefit. */
+typedef struct OrderBenefit
+{
+	const char *tier;
+	bool birthday_month;
+	OrderTimes times;
+} OrderBenefit;
+
+/* A line of an order: what is kept of it. */
+typedef struct OrderLine
+{
+	int32 line; /* 0 for what no line tells of */
+	int64 amount;
+	int64 kept;
+	const char *category;
+	const char *product;
+	int64 times;
+	int64 points;
+} OrderLine;
+
+typedef struct OrderLines
+{
+	int count;
+	OrderLine *line;
+} OrderLines;
+
+/* What multipliers ask of the customer at the moment of an order; looked up once when one asks. */
+typedef struct OrderFacts
+{
+	int64 customer_id;
+	TimestampTz at;
+	bool known;
+	const char *tier;
+	bool birthday_month;
+} OrderFacts;
+
+/* Tables that rules are read from; points_entry is where they post to. */
+typedef enum WatchedTable
+{
+	TABLE_ENTRY,
+	TABLE_RULE,
+	TABLE_MULTIPLIER,
+	TABLE_PROGRAM,
+	TABLE_SETTINGS,
+	TABLE_TIER,
+	TABLE_BENEFIT,
+	TABLE_CARRY,
+	WATCHED_TABLES
+} WatchedTable;
+
+/* What is kept of a store's rules. */
+typedef struct OrderRules
+{
+	Oid purchase; /* key */
+	bool valid;
+	Oid watched[WATCHED_TABLES]; /* tables whose change makes it invalid */
+	Oid entries;
+	List *rules;	/* OrderRule *, by number */
+	List *benefits; /* OrderBenefit * */
+	char *base_tier;
+	pg_tz *zone;
+	bool marks; /* is there any multiplier of lines? */
+	MemoryContext context;
+	SPIPlanPtr facts;
+	SPIPlanPtr lines;
+	SPIPlanPtr orders;
+	SPIPlanPtr carried;
+	SPIPlanPtr carry;
+} OrderRules;
+
 /* order_rule.c */
-extern List *order_rules(Relation purchase, Oid *entries);
-extern bool order_rules_exist(Relation purchase);
-extern int64 order_rule_points(const OrderRule *rule, int64 amount);
-extern char *order_rule_detail(const OrderRule *rule, int64 amount);
-extern bool order_rule_stored(const PointsEntry *earn, OrderRule *rule);
+extern OrderRules *order_rules(Relation purchase);
+extern SPIPlanPtr order_plan(SPIPlanPtr *plan, const char *sql, int count, const Oid *types);
+
+/* order_fact.c */
+extern OrderRule *order_judge(OrderRules *store, Relation purchase, const OrderRule *rule, OrderFacts *facts);
+extern void order_read_lines(
+	OrderRules *store, Relation purchase, int64 customer_id, const PurchaseImage *image, OrderLines *lines);
+
+/* order_amount.c */
+extern int64 order_points(const OrderRule *rule, int64 amount, OrderLines *lines);
+extern int64 order_micropoints(const OrderRule *rule, int64 amount, OrderLines *lines);
+extern char *order_detail(const OrderRule *rule, int64 amount, OrderLines *lines);
+extern bool order_stored(const PointsEntry *earn, OrderRule *rule);
+
+/* order_settle.c */
+typedef struct OrderJob
+{
+	/* customer_id and program of accounts, for locking */
+	PointsEntry key;
+	PointsEntry home;  /* where the order's points were posted, before a merge maybe */
+	PointsEntry spent; /* where those redeemed for it were */
+	int64 customer_id; /* of the order */
+	const OrderRule *rule;
+	const PurchaseImage *before;
+	const PurchaseImage *after;
+	const char *reference;
+	bool earns;	  /* the rule holds: an order that did not earn yet may do so */
+	bool restore; /* give back what was redeemed for the order */
+	bool has_lines;
+	OrderLines lines;
+} OrderJob;
+
+typedef struct OrderPosting
+{
+	OrderRules *store;
+	Relation purchase;
+	Relation entries;
+	Ledger *ledger;
+	LedgerAccount *accounts;
+	int count;
+} OrderPosting;
+
+extern int64 order_kept(const PurchaseImage *image);
+extern bool order_completed(const PurchaseImage *image);
+extern OrderLines *order_lines(OrderPosting *posting, OrderJob *job);
+extern bool order_carries(OrderPosting *posting, const OrderJob *job);
+extern void order_do(OrderPosting *posting, OrderJob *job);
 
 /* order_merge.c */
 extern bool order_same_person(Relation purchase, int64 a, int64 b);

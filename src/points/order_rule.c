@@ -1,33 +1,24 @@
 /*
- * The rules by which orders earn: reading them, applying them, and keeping them in the entry that they gave.
+ * The rules by which orders earn, read once and kept until their tables change.
  */
 #include "points/order.h"
 
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "store/money.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* What is kept of a store's rules. */
-typedef struct OrderRules
-{
-	Oid purchase; /* key */
-	bool valid;
-	Oid entries;
-	Oid rule_table;
-	List *rules;
-	MemoryContext context;
-} OrderRules;
+static const char *const watched_names[] = {
+	"points_entry", "points_rule", "points_multiplier", "points_program", "settings", "tier", "tier_benefit",
+	"points_carry"};
 
 static HTAB *stores;
 
@@ -43,78 +34,274 @@ forget(Datum arg, Oid relid)
 	hash_seq_init(&status, stores);
 	while ((rules = hash_seq_search(&status)) != NULL)
 	{
-		if (relid == InvalidOid || relid == rules->purchase || relid == rules->rule_table || relid == rules->entries)
+		if (relid == InvalidOid || relid == rules->purchase)
 			rules->valid = false;
+		for (int i = 0; i < lengthof(rules->watched); i++)
+		{
+			if (relid == rules->watched[i])
+				rules->valid = false;
+		}
 	}
 }
 
-static int64
-money_or_zero(HeapTuple row, TupleDesc desc, int column)
+/*
+ * Run a query of the tables as they are now, whatever the transaction's snapshot: who is told of a change may be in an old one
+ */
+static void
+read_rows(const char *sql)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, 0, NULL);
+
+	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 0) < 0)
+		elog(ERROR, "could not read points rules: %s", SPI_result_code_string(SPI_result));
+}
+
+static Datum
+value_of(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static char *
+text_of(uint64 row, int column)
 {
 	bool isnull;
-	Datum value = SPI_getbinval(row, desc, column, &isnull);
+	Datum value = value_of(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static bool
+bool_of(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = value_of(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static int64
+money_of(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = value_of(row, column, &isnull);
 
 	return isnull ? 0 : money_from_numeric(value);
 }
 
+static TimestampTz
+moment_of(uint64 row, int column, TimestampTz missing)
+{
+	bool isnull;
+	Datum value = value_of(row, column, &isnull);
+
+	return isnull ? missing : DatumGetTimestampTz(value);
+}
+
 /*
- * Read points_rule
+ * A column of type text[] as a list of strings
+ */
+static List *
+texts_of(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = value_of(row, column, &isnull);
+	List *list = NIL;
+	Datum *elements;
+	bool *nulls;
+	int count;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!nulls[i])
+			list = lappend(list, TextDatumGetCString(elements[i]));
+	}
+	return list;
+}
+
+/*
+ * Read points_rule. A program without a rule has one that gives nothing: what a rule gave that is gone is still clawed back.
+ */
+static void
+read_rules(OrderRules *store)
+{
+	read_rows(psprintf(
+		"SELECT r.rule, p.program, r.points, r.per_amount, r.minimum, r.rounding, r.on_status, r.wait_days, r.valid_from, "
+		"r.valid_until, r.active, p.redeemable, p.carry_remainder, "
+		"p.carry_remainder OR EXISTS (SELECT FROM %s c WHERE c.program = p.program) "
+		"FROM %s p LEFT JOIN %s r ON r.program = p.program AND r.event = 'order' ORDER BY r.rule",
+		store_qualified_name(store->watched[TABLE_CARRY]),
+		store_qualified_name(store->watched[TABLE_PROGRAM]),
+		store_qualified_name(store->watched[TABLE_RULE])));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(store->context);
+		OrderRule *rule = palloc0(sizeof(OrderRule));
+		char *word = text_of(i, 6);
+		bool isnull;
+		Datum number = value_of(i, 1, &isnull);
+
+		rule->program = text_of(i, 2);
+		if (!isnull)
+		{
+			rule->rule = DatumGetInt32(number);
+			rule->points = DatumGetInt64(value_of(i, 3, &isnull));
+			rule->per = money_of(i, 4);
+			rule->minimum = money_of(i, 5);
+			rule->rounding = strcmp(word, "down") == 0 ? ROUND_DOWN : strcmp(word, "up") == 0 ? ROUND_UP : ROUND_NEAREST;
+			rule->on_paid = strcmp(text_of(i, 7), "paid") == 0;
+			rule->wait_days = DatumGetInt32(value_of(i, 8, &isnull));
+			rule->active = bool_of(i, 11);
+		}
+		rule->valid_from = moment_of(i, 9, DT_NOBEGIN);
+		rule->valid_until = moment_of(i, 10, DT_NOEND);
+		rule->redeemable = bool_of(i, 12);
+		rule->carry = bool_of(i, 13);
+		rule->carried = bool_of(i, 14);
+		store->rules = lappend(store->rules, rule);
+		MemoryContextSwitchTo(caller);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Read points_multiplier
+ */
+static void
+read_multipliers(OrderRules *store)
+{
+	read_rows(psprintf("SELECT rule, times, category, product, tier, birthday_month, valid_from, valid_until FROM %s "
+					   "WHERE active ORDER BY multiplier",
+					   store_qualified_name(store->watched[TABLE_MULTIPLIER])));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		int32 number = DatumGetInt32(value_of(i, 1, &isnull));
+		ListCell *cell;
+
+		foreach (cell, store->rules)
+		{
+			OrderRule *rule = lfirst(cell);
+			MemoryContext caller = MemoryContextSwitchTo(store->context);
+
+			if (rule->rule == number)
+			{
+				OrderMultiplier *multiplier = palloc0(sizeof(OrderMultiplier));
+
+				multiplier->mark.times = money_of(i, 2);
+				multiplier->mark.categories = texts_of(i, 3);
+				multiplier->mark.products = texts_of(i, 4);
+				multiplier->tiers = texts_of(i, 5);
+				multiplier->birthday_month = bool_of(i, 6);
+				multiplier->valid_from = moment_of(i, 7, DT_NOBEGIN);
+				multiplier->valid_until = moment_of(i, 8, DT_NOEND);
+				rule->multipliers = lappend(rule->multipliers, multiplier);
+				store->marks |= multiplier->mark.categories != NIL || multiplier->mark.products != NIL;
+			}
+			MemoryContextSwitchTo(caller);
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Read the benefits of tiers that multiply points, and the tier that everybody has
+ */
+static void
+read_benefits(OrderRules *store)
+{
+	MemoryContext caller;
+
+	read_rows(psprintf("SELECT tier, kind = 'birthday_multiplier', round(least(value, 9999), 4), least(threshold, 1000000000000), "
+					   "lead(least(threshold, 1000000000000)) OVER (PARTITION BY tier, kind ORDER BY threshold) FROM %s "
+					   "WHERE kind IN ('birthday_multiplier', 'points_multiplier') ORDER BY tier, kind, threshold",
+					   store_qualified_name(store->watched[TABLE_BENEFIT])));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		OrderBenefit *benefit;
+		bool isnull;
+
+		caller = MemoryContextSwitchTo(store->context);
+		benefit = palloc0(sizeof(OrderBenefit));
+		benefit->tier = text_of(i, 1);
+		benefit->birthday_month = bool_of(i, 2);
+		benefit->times.times = money_of(i, 3);
+		benefit->times.from = money_of(i, 4);
+		(void) value_of(i, 5, &isnull);
+		benefit->times.until = isnull ? PG_INT64_MAX : money_of(i, 5);
+		store->benefits = lappend(store->benefits, benefit);
+		MemoryContextSwitchTo(caller);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	read_rows(psprintf("SELECT tier FROM %s ORDER BY seq LIMIT 1", store_qualified_name(store->watched[TABLE_TIER])));
+	caller = MemoryContextSwitchTo(store->context);
+	store->base_tier = SPI_processed == 1 ? text_of(0, 1) : NULL;
+	MemoryContextSwitchTo(caller);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Read the setting and the zone
+ */
+static void
+read_settings(OrderRules *store)
+{
+	ListCell *cell;
+
+	read_rows(psprintf("SELECT time_zone, points_multipliers = 'product' FROM %s",
+					   store_qualified_name(store->watched[TABLE_SETTINGS])));
+	if (SPI_processed == 1)
+	{
+		store->zone = pg_tzset(text_of(0, 1));
+		foreach (cell, store->rules)
+			((OrderRule *) lfirst(cell))->product = bool_of(0, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Read the rules of a store
  */
 static void
 load(OrderRules *store)
 {
-	SPIPlanPtr plan;
-	MemoryContext old;
-
 	if (store->context == NULL)
 		store->context = AllocSetContextCreate(CacheMemoryContext, "crm points rules", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(store->context);
-	store->rules = NIL;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	plan = SPI_prepare(
-		psprintf("SELECT rule, program, points, per_amount, minimum, on_status, wait_days, valid_from, valid_until, active FROM %s "
-				 "WHERE event OPERATOR(pg_catalog.=) 'order' ORDER BY rule",
-				 store_qualified_name(store->rule_table)),
-		0,
-		NULL);
-	if (plan == NULL || SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 0) < 0)
-		elog(ERROR, "could not read points rules: %s", SPI_result_code_string(SPI_result));
-	old = MemoryContextSwitchTo(store->context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple row = SPI_tuptable->vals[i];
-		TupleDesc desc = SPI_tuptable->tupdesc;
-		OrderRule *rule = palloc0(sizeof(OrderRule));
-		bool isnull;
-		Datum value;
-
-		rule->rule = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
-		rule->program = TextDatumGetCString(SPI_getbinval(row, desc, 2, &isnull));
-		rule->points = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-		rule->per = money_or_zero(row, desc, 4);
-		rule->minimum = money_or_zero(row, desc, 5);
-		rule->on_paid = strcmp(TextDatumGetCString(SPI_getbinval(row, desc, 6, &isnull)), "paid") == 0;
-		rule->wait_days = DatumGetInt32(SPI_getbinval(row, desc, 7, &isnull));
-		value = SPI_getbinval(row, desc, 8, &isnull);
-		rule->valid_from = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-		value = SPI_getbinval(row, desc, 9, &isnull);
-		rule->valid_until = isnull ? DT_NOEND : DatumGetTimestampTz(value);
-		rule->active = DatumGetBool(SPI_getbinval(row, desc, 10, &isnull));
-		store->rules = lappend(store->rules, rule);
-	}
-	MemoryContextSwitchTo(old);
-	SPI_finish();
+	store->rules = store->benefits = NIL;
+	store->marks = false;
+	store->base_tier = NULL;
+	/* Valid before it is read: a change meanwhile makes it invalid again. */
 	store->valid = true;
+	PG_TRY();
+	{
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		read_rules(store);
+		read_multipliers(store);
+		read_benefits(store);
+		read_settings(store);
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		store->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /*
- * The rules of a store
+ * The rules of a store; none when it has no ledger
  */
-static OrderRules *
-find(Relation purchase)
+OrderRules *
+order_rules(Relation purchase)
 {
 	Oid relid = RelationGetRelid(purchase);
+	Oid schema = RelationGetNamespace(purchase);
 	OrderRules *store;
 	bool found;
 
@@ -128,138 +315,38 @@ find(Relation purchase)
 	store = hash_search(stores, &relid, HASH_ENTER, &found);
 	if (!found)
 		memset((char *) store + sizeof(Oid), 0, sizeof(OrderRules) - sizeof(Oid));
-	if (!store->valid)
+	if (store->valid)
+		return store;
+	for (int i = 0; i < lengthof(watched_names); i++)
 	{
-		Oid schema = RelationGetNamespace(purchase);
-
-		store->entries = get_relname_relid("points_entry", schema);
-		store->rule_table = get_relname_relid("points_rule", schema);
-		if (!OidIsValid(store->entries) || !OidIsValid(store->rule_table))
+		store->watched[i] = get_relname_relid(watched_names[i], schema);
+		if (!OidIsValid(store->watched[i]))
 		{
 			/* Not yet made: nothing tells when it will be, so look again. */
 			store->rules = NIL;
 			return store;
 		}
-		(void) store_sibling_table(purchase, "points_entry");
-		(void) store_sibling_table(purchase, "points_rule");
-		load(store);
+		(void) store_sibling_table(purchase, watched_names[i]);
 	}
+	store->entries = store->watched[TABLE_ENTRY];
+	load(store);
 	return store;
 }
 
 /*
- * The rules, and the table of entries
+ * A saved plan, prepared when it is not
  */
-List *
-order_rules(Relation purchase, Oid *entries)
+SPIPlanPtr
+order_plan(SPIPlanPtr *plan, const char *sql, int count, const Oid *types)
 {
-	OrderRules *store = find(purchase);
+	/* A plan whose tables changed is made anew from today's names; an outer call may be running the old one, so it stays. */
+	if (*plan == NULL || !SPI_plan_is_valid(*plan))
+	{
+		SPIPlanPtr made = SPI_prepare_cursor(sql, count, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
 
-	*entries = store->entries;
-	return store->rules;
-}
-
-/*
- * Is there a rule for orders?
- */
-bool
-order_rules_exist(Relation purchase)
-{
-	return find(purchase)->rules != NIL;
-}
-
-/*
- * Points for an amount: whole ones, rounded down
- */
-int64
-order_rule_points(const OrderRule *rule, int64 amount)
-{
-	int128 points;
-
-	if (amount <= 0 || amount < rule->minimum || rule->per <= 0)
-		return 0;
-	points = (int128) amount * rule->points / rule->per;
-	if (points > PG_INT64_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_POINTS_OVERFLOW),
-				 errmsg("points out of range"),
-				 errdetail("rule %d", rule->rule),
-				 errhint("An account holds less than 2^63 points in all its life.")));
-	return (int64) points;
-}
-
-static char *
-money_text(int64 units)
-{
-	return DatumGetCString(DirectFunctionCall1(numeric_out, money_to_numeric(units)));
-}
-
-/*
- * The rule and the amount, as the entry keeps them
- */
-char *
-order_rule_detail(const OrderRule *rule, int64 amount)
-{
-	char *minimum = rule->minimum == 0 ? "" : psprintf(", \"minimum\": %s", money_text(rule->minimum));
-	char *json = psprintf("{\"rule\": %d, \"points\": " INT64_FORMAT ", \"per\": %s, \"amount\": %s%s}",
-						  rule->rule,
-						  rule->points,
-						  money_text(rule->per),
-						  money_text(amount),
-						  minimum);
-
-	/* jsonb has one text form; entries are compared and hashed by it. */
-	return DatumGetCString(DirectFunctionCall1(jsonb_out, DirectFunctionCall1(jsonb_in, CStringGetDatum(json))));
-}
-
-/*
- * A field of an entry's detail as text, or NULL
- */
-static char *
-detail_field(Datum detail, const char *name)
-{
-	JsonbValue key = {.type = jbvString};
-	JsonbValue *value;
-
-	key.val.string.val = (char *) name;
-	key.val.string.len = strlen(name);
-	value = findJsonbValueFromContainer(&DatumGetJsonbP(detail)->root, JB_FOBJECT, &key);
-	if (value == NULL || value->type != jbvNumeric)
-		return NULL;
-	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-}
-
-static int64
-money_field(Datum detail, const char *name)
-{
-	char *field = detail_field(detail, name);
-
-	return field == NULL ? 0
-						 : money_from_numeric(DirectFunctionCall3(numeric_in,
-																  CStringGetDatum(field),
-																  ObjectIdGetDatum(InvalidOid),
-																  Int32GetDatum(-1)));
-}
-
-/*
- * The rule that an earning was given by; false when it says none
- */
-bool
-order_rule_stored(const PointsEntry *earn, OrderRule *rule)
-{
-	Datum detail;
-	char *field;
-
-	if (earn->detail == NULL)
-		return false;
-	detail = DirectFunctionCall1(jsonb_in, CStringGetDatum(earn->detail));
-	field = detail_field(detail, "points");
-	if (field == NULL)
-		return false;
-	rule->points = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(field)));
-	rule->per = money_field(detail, "per");
-	rule->minimum = money_field(detail, "minimum");
-	field = detail_field(detail, "rule");
-	rule->rule = field == NULL ? 0 : DatumGetInt32(DirectFunctionCall1(int4in, CStringGetDatum(field)));
-	return rule->per > 0;
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare a statement of the points rules: %s", SPI_result_code_string(SPI_result));
+		*plan = made;
+	}
+	return *plan;
 }

@@ -416,6 +416,13 @@ image_of(StatementState *state, TupleTableSlot *slot)
 	image->order_at = slot_moment(slot, c->order_at);
 	image->ordered_at = slot_moment(slot, c->ordered_at);
 	image->completed_at = slot_moment(slot, c->completed_at);
+	image->points_customer = 0;
+	if (c->points_customer != InvalidAttrNumber)
+	{
+		Datum account = slot_getattr(slot, c->points_customer, &isnull);
+
+		image->points_customer = isnull ? 0 : DatumGetInt64(account);
+	}
 	return image;
 }
 
@@ -476,6 +483,7 @@ gather_changes(StatementState *state, PurchaseStatement *part)
 			PurchaseChange *change = change_add(customer);
 
 			change->before = image_of(state, before);
+			change->other = image_of(state, after);
 			change->moved_to = is;
 		}
 		if ((customer = customer_of(part, is)) != NULL)
@@ -483,7 +491,10 @@ gather_changes(StatementState *state, PurchaseStatement *part)
 			PurchaseChange *change = change_add(customer);
 
 			if (moved)
+			{
 				change->moved_from = was;
+				change->other = image_of(state, before);
+			}
 			else if (before != NULL)
 				change->before = image_of(state, before);
 			if (after != NULL)

@@ -41,6 +41,7 @@ typedef struct PurchaseImage
 	TimestampTz order_at; /* when it counts as an order; DT_NOBEGIN while it does not */
 	TimestampTz ordered_at;
 	TimestampTz completed_at; /* DT_NOBEGIN when null */
+	int64 points_customer;	  /* whose account its points are posted to; 0: the customer's own */
 } PurchaseImage;
 
 /*
@@ -53,6 +54,7 @@ typedef struct PurchaseChange
 	PurchaseImage *after;
 	int64 moved_from;
 	int64 moved_to;
+	PurchaseImage *other; /* of a move: the order at the other customer */
 } PurchaseChange;
 
 /* The changes of one customer, in the order in which they were made. */

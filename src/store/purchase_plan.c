@@ -92,6 +92,7 @@ purchase_table(Relation purchase)
 		c->completed_at = store_column(purchase, "completed_at");
 		c->currency = store_column(purchase, "currency");
 		c->currency_rate = store_column(purchase, "currency_rate");
+		c->points_customer = get_attnum(relid, "points_customer");
 		/* Set first: looking up the other table may read catalogs, and so see an invalidation. */
 		table->valid = true;
 		table->customer_summary = store_referenced_table(purchase, "customer_summary");

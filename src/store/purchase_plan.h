@@ -37,6 +37,7 @@ typedef struct PurchaseColumns
 	AttrNumber completed_at;
 	AttrNumber currency;
 	AttrNumber currency_rate;
+	AttrNumber points_customer; /* 0 while the store has no ledger */
 } PurchaseColumns;
 
 /* Column numbers of customer_summary. */
