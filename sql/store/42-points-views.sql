@@ -86,6 +86,56 @@ FROM points_journal j
 GROUP BY j.program, j.account;
 COMMENT ON VIEW points_trial_balance IS 'balance of each account of points_journal; the amounts of a program sum to 0, and -issued, redeemed … are the totals of all time';
 
+CREATE VIEW points_cohort AS
+WITH left_over AS (
+    -- What the accounts hold as booked, open holds too, by the moment it expires.
+    SELECT t.customer_id, t.program, coalesce(l.expires_at, 'infinity') AS expires_at, sum(l.remaining)::bigint AS remaining
+    FROM (SELECT a.customer_id, a.program, a.lots FROM points_account a
+          UNION ALL
+          SELECT h.customer_id, h.program, h.lots FROM points_hold h WHERE h.state = 'open') t
+    CROSS JOIN LATERAL crm.points_lots_unnest(t.lots) l
+    GROUP BY 1, 2, 3
+), added AS (
+    SELECT e.customer_id, e.program, e.seq, e.booked_at, coalesce(e.expires_at, 'infinity') AS expires_at,
+           e.points - coalesce((SELECT sum(r.points - coalesce(r.shortfall, 0)) FROM points_entry r
+                                WHERE r.customer_id = e.customer_id AND r.program = e.program AND r.reverses = e.seq AND r.kind = 'refund'), 0) AS points
+    FROM points_entry e
+    WHERE e.kind = 'earn' OR e.kind = 'adjust' AND e.points > 0
+    UNION ALL
+    SELECT e.customer_id, e.program, e.seq, e.booked_at, coalesce(l.expires_at, 'infinity'), l.remaining
+    FROM points_entry e
+    CROSS JOIN LATERAL crm.points_lots_unnest(e.lots) l
+    WHERE e.kind = 'transfer_in'
+), share AS (
+    -- Of points with the same end the oldest are spent first, so what is left is of the last that came.
+    SELECT b.program, d.booked_at, b.expires_at,
+           greatest(least(d.points, b.remaining - coalesce(sum(d.points) OVER (PARTITION BY d.customer_id, d.program, d.expires_at ORDER BY d.seq DESC
+                                                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0) AS points
+    FROM left_over b
+    JOIN added d ON d.customer_id = b.customer_id AND d.program = b.program AND d.expires_at = b.expires_at
+    UNION ALL
+    -- Restored with days of grace, which nothing was earned with; and what is owed.
+    SELECT b.program, a.booked_at, b.expires_at, b.remaining - coalesce(d.points, 0)
+    FROM left_over b
+    JOIN points_account a ON a.customer_id = b.customer_id AND a.program = b.program
+    LEFT JOIN (SELECT d.customer_id, d.program, d.expires_at, sum(d.points) AS points FROM added d GROUP BY 1, 2, 3) d
+        ON d.customer_id = b.customer_id AND d.program = b.program AND d.expires_at = b.expires_at
+    WHERE b.remaining > coalesce(d.points, 0)
+    UNION ALL
+    SELECT a.program, a.booked_at, 'infinity', a.available FROM points_account a WHERE a.available < 0
+)
+SELECT h.program, date_trunc('month', h.booked_at AT TIME ZONE s.time_zone)::date AS earned_in,
+       CASE WHEN h.expires_at < 'infinity' THEN date_trunc('month', h.expires_at AT TIME ZONE s.time_zone - interval '1 microsecond')::date END AS expires_in,
+       sum(h.points)::bigint AS outstanding,
+       round(sum(h.points) * (1 - p.redemption_rate), 4) AS expected_breakage,
+       round(sum(h.points) * p.value * p.redemption_rate, 4) AS liability
+FROM share h
+JOIN points_program p ON p.program = h.program
+CROSS JOIN settings s
+WHERE h.points <> 0
+GROUP BY 1, 2, 3, p.redemption_rate, p.value;
+COMMENT ON VIEW points_cohort IS 'outstanding points as booked, by the month in which they were earned and the last month in which they can be spent (null: they never expire), with what is expected to lapse and the liability of the rest. Transferred points count from the transfer, points restored with grace and debts from the account''s last entry';
+
 CREATE VIEW points_liability AS
 WITH flow AS (
     SELECT e.program, date_trunc('month', e.booked_at AT TIME ZONE s.time_zone)::date AS month,
@@ -105,10 +155,13 @@ WITH flow AS (
 SELECT c.program, c.month, c.closing - (c.issued - c.redeemed - c.expired + c.reversed) AS opening,
        c.issued, c.redeemed, c.expired, c.reversed, c.closing,
        round(c.closing * (1 - p.redemption_rate), 4) AS expected_breakage,
-       round(c.closing * p.value * p.redemption_rate, 4) AS liability
+       round(c.closing * p.value * p.redemption_rate, 4) AS liability,
+       coalesce(o.outstanding, 0) AS outstanding
 FROM closed c
-JOIN points_program p USING (program);
-COMMENT ON VIEW points_liability IS 'points owed to customers by month of booking in the store''s time zone: opening + issued - redeemed - expired + reversed = closing, exactly. reversed nets refunds, restorals, adjustments and transfers; liability = closing * value * redemption_rate of the program, in the store''s currency';
+JOIN points_program p USING (program)
+LEFT JOIN (SELECT k.program, k.earned_in, sum(k.outstanding) AS outstanding FROM points_cohort k GROUP BY 1, 2) o
+    ON o.program = c.program AND o.earned_in = c.month;
+COMMENT ON VIEW points_liability IS 'points owed to customers by month of booking in the store''s time zone: opening + issued - redeemed - expired + reversed = closing, exactly. reversed nets refunds, restorals, adjustments and transfers; liability = closing * value * redemption_rate of the program, in the store''s currency; outstanding is what is left of the points earned in the month, which add up to the last closing. As booked: CALL expire_points() first';
 
 CREATE VIEW points_ageing AS
 SELECT l.program, date_trunc('month', l.expires_at AT TIME ZONE s.time_zone - interval '1 microsecond')::date AS expires_in,

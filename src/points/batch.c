@@ -172,6 +172,68 @@ read_movement(HeapTupleHeader header, PointsEntry *entry, bool *given)
 }
 
 /*
+ * Which movements name a customer or a program that is not there
+ */
+static bool *
+find_unknown(Ledger *ledger, PointsEntry **entries, int n)
+{
+	bool *unknown = palloc0(sizeof(bool) * Max(n, 1));
+	Datum *values[2] = {palloc(sizeof(Datum) * Max(n, 1)), palloc(sizeof(Datum) * Max(n, 1))};
+	Oid types[2] = {INT8ARRAYOID, TEXTARRAYOID};
+	Relation account = table_open(ledger->account, AccessShareLock);
+	Datum args[2];
+	SPIPlanPtr plan;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	for (int i = 0; i < n; i++)
+	{
+		values[0][i] = Int64GetDatum(entries[i]->customer_id);
+		values[1][i] = CStringGetTextDatum(entries[i]->program);
+	}
+	args[0] = PointerGetDatum(construct_array(values[0], n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[1] = PointerGetDatum(construct_array(values[1], n, TEXTOID, -1, false, TYPALIGN_INT));
+	plan = SPI_prepare(psprintf("SELECT u.n FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY u (customer_id, program, n) "
+								"WHERE NOT EXISTS (SELECT FROM %s a WHERE a.customer_id = u.customer_id AND a.program = u.program) "
+								"AND (NOT EXISTS (SELECT FROM %s c WHERE c.customer_id = u.customer_id) "
+								"OR NOT EXISTS (SELECT FROM %s p WHERE p.program = u.program))",
+								store_qualified_name(ledger->account),
+								store_qualified_name(store_referenced_table(account, "customer")),
+								store_qualified_name(ledger->program)),
+					   2,
+					   types);
+	if (plan == NULL || SPI_execute_plan(plan, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up the customers of a batch: %s", SPI_result_code_string(SPI_result));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+
+		unknown[DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)) - 1] = true;
+	}
+	SPI_finish();
+	table_close(account, NoLock);
+	return unknown;
+}
+
+/*
+ * Post a movement of a batch whose accounts are locked
+ */
+static LedgerResult
+post_one(Ledger *ledger, Relation rel, LedgerAccount *accounts, int count, PointsEntry *entry, bool *given, bool unknown,
+		 PointsEntry *found, PointsRefusal *refusal)
+{
+	if (unknown)
+	{
+		memset(refusal, 0, sizeof(PointsRefusal));
+		refusal->sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
+		refusal->message = "there is no such customer or program";
+		return LEDGER_REFUSED;
+	}
+	return ledger_post(
+		ledger, rel, ledger_find_account(accounts, count, entry->customer_id, entry->program), entry, given, found, refusal);
+}
+
+/*
  * Post many movements: see points_post in the kit
  */
 PG_FUNCTION_INFO_V1(points_post);
@@ -188,6 +250,9 @@ points_post(PG_FUNCTION_ARGS)
 	int n;
 	int count;
 	PointsEntry **entries;
+	PointsEntry **known;
+	int known_count = 0;
+	bool *unknown;
 	bool **given;
 	LedgerAccount *accounts;
 	StoreOwner owner;
@@ -215,15 +280,22 @@ points_post(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
-	accounts = ledger_lock_entries(ledger, entries, n, &count);
+	known = palloc(sizeof(PointsEntry *) * Max(n, 1));
+	unknown = atomic ? palloc0(sizeof(bool) * Max(n, 1)) : find_unknown(ledger, entries, n);
 	for (int i = 0; i < n; i++)
 	{
-		LedgerAccount *account = ledger_find_account(accounts, count, entries[i]->customer_id, entries[i]->program);
+		if (!unknown[i])
+			known[known_count++] = entries[i];
+	}
+	accounts = ledger_lock_entries(ledger, known, known_count, &count);
+	for (int i = 0; i < n; i++)
+	{
 		PointsRefusal refusal;
 		PointsEntry found;
 		Datum values[8];
 		bool nulls[8] = {false};
-		LedgerResult result = ledger_post(ledger, rel, account, entries[i], given[i], &found, &refusal);
+		LedgerResult result =
+			post_one(ledger, rel, accounts, count, entries[i], given[i], unknown[i], &found, &refusal);
 		const PointsEntry *entry = result == LEDGER_REPLAYED ? &found : entries[i];
 
 		CHECK_FOR_INTERRUPTS();
