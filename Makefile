@@ -17,9 +17,9 @@ KIT_SQL := $(sort $(wildcard sql/kit/*.sql))
 STORE_SQL := $(sort $(wildcard sql/store/*.sql))
 SEED_SQL := $(sort $(wildcard sql/seed/*.sql))
 INSTALL_SQL = crm--$(EXTVERSION).sql
-DATA_built = $(INSTALL_SQL)
-DATA = $(wildcard sql/upgrade/crm--*--*.sql)
-EXTRA_CLEAN = $(DEPS) $(INSTALL_SQL) results regression.diffs regression.out
+UPGRADE_SQL = $(notdir $(wildcard sql/upgrade/crm--*--*.sql))
+DATA_built = $(INSTALL_SQL) $(UPGRADE_SQL)
+EXTRA_CLEAN = $(DEPS) $(INSTALL_SQL) $(UPGRADE_SQL) results regression.diffs regression.out
 
 PG_CPPFLAGS = -Isrc -DCRM_VERSION=\"$(EXTVERSION)\" $(ICU_CFLAGS)
 PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -46,6 +46,9 @@ $(OBJS): crm.control
 
 $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL) $(wildcard sql/upgrade/store--*.sql)
 	sh tools/join-sql.sh > $@.tmp && mv $@.tmp $@
+
+$(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
+	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
 .PHONY: setup demo test test-long test-matrix bench lint sanitize coverage dist
 setup:

@@ -1,15 +1,24 @@
 #!/bin/sh
 # Joins the kit's script with the store's, which travels inside functions of the kit.
+#   join-sql.sh                    the script that installs the extension
+#   join-sql.sh sql/upgrade/crm--X--Y.sql   the one that leads from X to Y: what is written there, and the store's scripts anew
 set -eu
-printf '%s\n' '\echo Use "CREATE EXTENSION crm" to load this file. \quit'
-for f in sql/kit/*.sql; do
-	printf '\n-- %s\n' "$f"
-	cat "$f"
-done
+or_replace=
+if [ $# = 0 ]; then
+	printf '%s\n' '\echo Use "CREATE EXTENSION crm" to load this file. \quit'
+	for f in sql/kit/*.sql; do
+		printf '\n-- %s\n' "$f"
+		cat "$f"
+	done
+else
+	printf '%s\n' '\echo Use "ALTER EXTENSION crm UPDATE" to load this file. \quit'
+	cat "$1"
+	or_replace='OR REPLACE '
+fi
 
 # wrap FUNCTION COMMENT FILE...: the files as one text that FUNCTION returns
 wrap() {
-	printf '\nCREATE FUNCTION %s() RETURNS text\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n' "$1"
+	printf "\nCREATE ${or_replace}FUNCTION %s() RETURNS text\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n" "$1"
 	printf 'SET search_path = pg_catalog, pg_temp\nAS $crm_function$ SELECT $crm_script$'
 	name=$1 comment=$2
 	shift 2
@@ -24,7 +33,7 @@ wrap store_script 'the SQL that makes the tables, views, functions and triggers 
 wrap seed_script 'the SQL that fills the configuration tables of a new store; run by create_store when seed is true' sql/seed/*.sql
 
 # The steps that lead an older store to this version: sql/upgrade/store--X--Y.sql
-printf '\nCREATE FUNCTION store_upgrade_steps() RETURNS TABLE (from_version text, to_version text, script text)\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n'
+printf "\nCREATE ${or_replace}FUNCTION store_upgrade_steps() RETURNS TABLE (from_version text, to_version text, script text)\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n"
 printf 'SET search_path = pg_catalog, pg_temp\nAS $crm_function$\nSELECT NULL::text, NULL::text, NULL::text WHERE false\n'
 for f in sql/upgrade/store--*--*.sql; do
 	[ -e "$f" ] || continue

@@ -1,7 +1,8 @@
 # Shared by the scripts beside it: a private copy of PostgreSQL with crm in it, and a throw-away cluster on a socket.
 # Nothing is installed into the system, and everything lies under $CRM_DIR, which crm_clean removes.
 
-crm_pg_config=${PG_CONFIG:-pg_config}
+# Its full name: the private copy's pg_config comes first in PATH later.
+crm_pg_config=$(command -v "${PG_CONFIG:-pg_config}" || echo "${PG_CONFIG:-pg_config}")
 
 # PostgreSQL refuses to run as root: root steps down to the user that Debian's package made.
 if [ "$(id -u)" = 0 ]; then

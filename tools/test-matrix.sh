@@ -6,7 +6,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
-crm_pg_config=$(command -v "$crm_pg_config")
 
 skip() { echo "skipped: $1"; exit 0; }
 [ "$(id -u)" = 0 ] || skip "chroots need root"

@@ -4,7 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
-crm_pg_config=$(command -v "$crm_pg_config")
 old_bin=$1
 work=$(mktemp -d /tmp/crm-upgrade.XXXXXX)
 chmod 755 "$work"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds crm, runs its tests on a private cluster, and closes with one line: N passed, N failed.
 #   TESTS="tagset rfm"   only these SQL tests, isolation specs and TAP files (by name)
-#   SUITES="sql tap"     only these kinds, of: sql isolation tap
+#   SUITES="sql tap"     only these kinds, of: sql isolation upgrade tap
 #   LONG=1               with what takes longer than ten minutes
 set -eu
 cd "$(dirname "$0")/.."
@@ -39,7 +39,7 @@ wanted() { # wanted NAME: is it among TESTS, or are all?
 }
 
 suite() { # suite NAME: is this kind wanted?
-	case " ${SUITES:-sql isolation tap} " in *" $1 "*) return 0 ;; esac
+	case " ${SUITES:-sql isolation upgrade tap} " in *" $1 "*) return 0 ;; esac
 	return 1
 }
 
@@ -96,6 +96,14 @@ if [ -n "$specs" ]; then
 	cat "$work/src/test/isolation/out_iso/regression.diffs" 2>/dev/null | head -n "${DIFF_LINES:-300}" || true
 	rm -rf "$top/test/isolation/results"
 	cp -R "$work/src/test/isolation/out_iso/results" "$top/test/isolation/results" 2>/dev/null || true
+fi
+if suite upgrade && wanted upgrade; then
+	echo "# upgrade"
+	CRM_DIR="$work" PG_CONFIG="$crm_pg_config" sh tools/test-upgrade.sh >"$out" 2>&1 && status=0 || status=1
+	cat "$out"
+	count_all
+	# The next version is not to be met by the tests that follow.
+	crm_private "$work"
 fi
 crm_stop
 

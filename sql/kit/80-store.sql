@@ -209,3 +209,43 @@ END
 $$;
 COMMENT ON FUNCTION grant_access(text, name, text) IS
 'gives a role the privileges of an access kind (owner, agent, marketer, analyst, auditor, app) on a store, as listed in <store>.access_rule; run by the store''s owner';
+
+CREATE FUNCTION revoke_access(store text, role name, kind text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given boolean;
+    a record;
+BEGIN
+    PERFORM crm.require_store(store);
+    EXECUTE format('WITH gone AS (DELETE FROM %I.access_grantee g WHERE g.role = %L AND g.kind = %L RETURNING 1) SELECT count(*) > 0 FROM gone', store, role, kind)
+        INTO given;
+    IF NOT given THEN
+        RAISE EXCEPTION 'role "%" does not have the access kind "%"', role, kind
+            USING ERRCODE = 'undefined_object', HINT = format('SELECT * FROM %I.access_grantee lists who has which.', store);
+    END IF;
+    -- What another kind of the same role gives stays.
+    FOR a IN EXECUTE format(
+        'SELECT object_type, object, privilege FROM %1$I.access_rule WHERE kind = %2$L
+         EXCEPT SELECT r.object_type, r.object, r.privilege FROM %1$I.access_rule r JOIN %1$I.access_grantee g ON g.kind = r.kind AND g.role = %3$L
+         ORDER BY 1, 2, 3', store, kind, role)
+    LOOP
+        EXECUTE CASE a.object_type
+                    WHEN 'table' THEN format('REVOKE %s ON %I.%I FROM %I', a.privilege, store, a.object, role)
+                    WHEN 'sequence' THEN format('REVOKE %s ON SEQUENCE %I.%I FROM %I', a.privilege, store, a.object, role)
+                    WHEN 'routine' THEN
+                        (SELECT string_agg(format('REVOKE %s ON ROUTINE %s FROM %I', a.privilege, p.oid::regprocedure, role), '; ')
+                         FROM pg_proc p
+                         WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = store)
+                           AND p.proname = a.object)
+                END;
+    END LOOP;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I.access_grantee g WHERE g.role = %L)', store, role) INTO given;
+    IF NOT given THEN
+        EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %I', store, role);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION revoke_access(text, name, text) IS
+'takes an access kind from a role again, but not what another kind of the same role gives; run by the store''s owner. Error: 42704 when the role does not have it';

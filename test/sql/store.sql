@@ -31,6 +31,16 @@ SELECT * FROM crm.adopt_store('shop_b');
 UPDATE shop_b.settings SET store_version = '0.0.1';
 SELECT crm.upgrade_store('shop_b');
 SELECT shop_b.shop_date('2026-01-01 23:00+00');
+-- A kind of access is given and taken; what another kind gives stays.
+CREATE ROLE crm_t_store_worker;
+SELECT crm.grant_access('shop_b', 'crm_t_store_worker', 'agent'), crm.grant_access('shop_b', 'crm_t_store_worker', 'analyst');
+SELECT crm.revoke_access('shop_b', 'crm_t_store_worker', 'marketer');
+SELECT crm.revoke_access('shop_b', 'crm_t_store_worker', 'agent');
+SELECT g.kind, has_table_privilege('crm_t_store_worker', 'shop_b.purchase', 'SELECT') AS analysis, has_table_privilege('crm_t_store_worker', 'shop_b.interaction', 'INSERT') AS work
+FROM shop_b.access_grantee g WHERE g.role = 'crm_t_store_worker';
+SELECT crm.revoke_access('shop_b', 'crm_t_store_worker', 'analyst');
+-- Nothing is left that would keep the role.
+DROP ROLE crm_t_store_worker;
 SELECT crm.drop_store('shop_b', confirm => 'shop');
 SELECT crm.drop_store('shop_b', confirm => 'shop_b');
 SELECT crm.drop_store('商店', '商店');
