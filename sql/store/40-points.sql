@@ -84,8 +84,8 @@ CREATE TABLE points_entry (
     actor text,
     hash bytea NOT NULL,
     PRIMARY KEY (customer_id, program, seq),
-    CONSTRAINT points_entry_reference UNIQUE (customer_id, program, kind, reference, source),
-    FOREIGN KEY (customer_id, program) REFERENCES points_account
+    -- No foreign key to points_account: the gate locks the account of every entry, or makes it, and nothing deletes accounts.
+    CONSTRAINT points_entry_reference UNIQUE (customer_id, program, kind, reference, source)
 );
 CREATE INDEX points_entry_reverses ON points_entry (customer_id, program, reverses) WHERE reverses IS NOT NULL;
 COMMENT ON TABLE points_entry IS 'every movement of points, append-only, each account''s entries chained by SHA-256 as doc/points-format.md says';

@@ -96,11 +96,15 @@
 #define CRM_UPDATE_NO_INDEXES TU_None
 #define crm_insert_index_tuples(info, slot, estate, which)                                                             \
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
+#define crm_insert_new_index_tuples(info, slot, estate)                                                                \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
 #else
 #define CrmUpdateIndexes bool
 #define CRM_UPDATE_NO_INDEXES false
 #define crm_insert_index_tuples(info, slot, estate, which)                                                             \
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#define crm_insert_new_index_tuples(info, slot, estate)                                                                \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
 #endif
 
 #if PG_VERSION_NUM >= 180000

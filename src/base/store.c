@@ -115,10 +115,22 @@ store_column(Relation rel, const char *name)
 }
 
 void
-store_owner_begin(Relation rel, StoreOwner *saved)
+store_user_begin(Relation rel, StoreOwner *saved)
 {
 	GetUserIdAndSecContext(&saved->user, &saved->security_context);
 	SetUserIdAndSecContext(rel->rd_rel->relowner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+store_user_end(StoreOwner *saved)
+{
+	SetUserIdAndSecContext(saved->user, saved->security_context);
+}
+
+void
+store_owner_begin(Relation rel, StoreOwner *saved)
+{
+	store_user_begin(rel, saved);
 	saved->guc_level = NewGUCNestLevel();
 	(void) set_config_option(
 		"search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -128,5 +140,5 @@ void
 store_owner_end(StoreOwner *saved)
 {
 	AtEOXact_GUC(true, saved->guc_level);
-	SetUserIdAndSecContext(saved->user, saved->security_context);
+	store_user_end(saved);
 }

@@ -30,4 +30,8 @@ typedef struct StoreOwner
 extern void store_owner_begin(Relation rel, StoreOwner *saved);
 extern void store_owner_end(StoreOwner *saved);
 
+/* The same without the search_path, for code that runs no SQL of its own. */
+extern void store_user_begin(Relation rel, StoreOwner *saved);
+extern void store_user_end(StoreOwner *saved);
+
 #endif

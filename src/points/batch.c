@@ -115,7 +115,7 @@ ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
 		entries = list_concat(entries, accounts[i].entries);
 	if (entries == NIL)
 		return;
-	ledger_write_many(ledger, accounts, count);
+	ledger_write(ledger, accounts, count);
 	ledger_insert(ledger, entries);
 }
 
@@ -277,8 +277,6 @@ points_post(PG_FUNCTION_ARGS)
 	}
 
 	store_owner_begin(rel, &owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
 	known = palloc(sizeof(PointsEntry *) * Max(n, 1));
 	unknown = atomic ? palloc0(sizeof(bool) * Max(n, 1)) : find_unknown(ledger, entries, n);
@@ -322,7 +320,6 @@ points_post(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	ledger_write_accounts(ledger, accounts, count);
-	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	return (Datum) 0;
@@ -431,8 +428,6 @@ points_transfer(PG_FUNCTION_ARGS)
 	both[0] = out_entry;
 
 	store_owner_begin(rel, &owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
 	accounts = ledger_lock_entries(ledger, both, 2, &count);
 	result = ledger_post(ledger,
@@ -462,7 +457,6 @@ points_transfer(PG_FUNCTION_ARGS)
 		points_raise(&refusal);
 	if (result == LEDGER_POSTED)
 		ledger_write_accounts(ledger, accounts, count);
-	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	PG_RETURN_INT64(seq);
@@ -488,14 +482,11 @@ points_lapse_due(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch must be between 1 and %d", MAX_BATCH)));
 	store_owner_begin(rel, &owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	ledger = ledger_open(rel);
 	accounts = ledger_lock_due(ledger, as_of, batch, &count);
 	for (int i = 0; i < count; i++)
 		ledger_lapse(&accounts[i], as_of);
 	ledger_write_accounts(ledger, accounts, count);
-	SPI_finish();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	PG_RETURN_INT64(count);

@@ -194,6 +194,8 @@ points_gate(PG_FUNCTION_ARGS)
 	StoreOwner owner;
 	bool given[LEDGER_COLUMNS];
 	bool complete;
+	bool direct;
+	LedgerAccess access;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
@@ -233,11 +235,15 @@ points_gate(PG_FUNCTION_ARGS)
 				 errmsg("seq, booked_at, balance_after and hash of a points entry are set by the ledger"),
 				 errhint("Leave them out; occurred_at says when it happened.")));
 
-	store_owner_begin(rel, &owner);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	store_user_begin(rel, &owner);
 	account.customer_id = entry->customer_id;
 	account.program = entry->program;
+	direct = ledger_direct(ledger);
+	if (direct)
+	{
+		ledger_access_begin(ledger, &access);
+		(void) ledger_access_find(&access, &account);
+	}
 
 	/* A repeat that is committed needs no lock: entries never change. */
 	if (!complete && entry->source != NULL && entry->reference != NULL &&
@@ -254,7 +260,10 @@ points_gate(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		ledger_lock(ledger, &account);
+		ledger_lock(ledger, direct ? &access : NULL, &account);
+		/* The account did not move since the reference was looked up, so nobody used it meanwhile. */
+		if (account.snapshot != NULL)
+			account.unused = entry;
 		if (complete && entry->seq <= account.state.seq)
 			check_historical(ledger, rel, &account, entry);
 		else if (complete)
@@ -267,7 +276,7 @@ points_gate(PG_FUNCTION_ARGS)
 		}
 		if (posted == LEDGER_POSTED && account.entries != NIL)
 		{
-			ledger_write(ledger, &account);
+			ledger_write(ledger, &account, 1);
 			if (!complete)
 				ledger_insert(ledger, list_delete_ptr(account.entries, entry));
 		}
@@ -291,8 +300,9 @@ points_gate(PG_FUNCTION_ARGS)
 		result = heap_modify_tuple_by_cols(trigger->tg_trigtuple, desc, LEDGER_COLUMNS, columns, values, nulls);
 		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
-	store_owner_end(&owner);
+	if (direct)
+		ledger_access_end(&access);
+	store_user_end(&owner);
 	return PointerGetDatum(result);
 }
 

@@ -6,10 +6,14 @@
 
 #include "points/points.h"
 
+#include "access/htup.h"
+#include "access/genam.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "nodes/pg_list.h"
 #include "pgtime.h"
 #include "utils/relcache.h"
+#include "utils/snapshot.h"
 
 /* Columns of points_entry that the gate knows, in the order of LedgerColumn. */
 typedef enum LedgerColumn
@@ -36,6 +40,31 @@ typedef enum LedgerColumn
 	LEDGER_COLUMNS
 } LedgerColumn;
 
+/* Columns of points_account: the key, those that a posting writes, the rest. */
+typedef enum AccountColumn
+{
+	ACC_CUSTOMER_ID,
+	ACC_PROGRAM,
+	ACC_SEQ,
+	ACC_AVAILABLE,
+	ACC_PENDING,
+	ACC_HELD,
+	ACC_EARNED,
+	ACC_REDEEMED,
+	ACC_REFUNDED,
+	ACC_EXPIRED,
+	ACC_ADJUSTED,
+	ACC_TRANSFERRED,
+	ACC_LOTS,
+	ACC_BOOKED_AT,
+	ACC_HEAD,
+	ACC_NEXT_DUE,
+	ACC_CLOSED,
+	ACCOUNT_COLUMNS
+} AccountColumn;
+#define ACC_NUMBERS ACC_LOTS		  /* from seq to here all are counts */
+#define ACCOUNT_WRITTEN ACC_CLOSED	  /* the key and what a posting writes */
+
 /* A row of points_program. */
 typedef struct LedgerProgram
 {
@@ -58,6 +87,7 @@ typedef struct Ledger
 	Oid entries; /* key: OID of points_entry */
 	bool valid;
 	bool programs_valid;
+	bool plain; /* no more stands on its tables than crm put there, so rows may be written without the executor */
 	int busy; /* plans of it that are running */
 	Oid owner;
 	Oid account;
@@ -67,14 +97,15 @@ typedef struct Ledger
 	Oid primary_key;
 	Oid reference_index;
 	Oid reverses_index;
+	Oid account_key;
+	Oid account_due;
 	Oid lots_type;
 	AttrNumber column[LEDGER_COLUMNS];
+	AttrNumber account_column[ACCOUNT_COLUMNS];
 	SPIPlanPtr lock;
-	SPIPlanPtr lock_many;
 	SPIPlanPtr lock_due;
 	SPIPlanPtr create;
 	SPIPlanPtr update;
-	SPIPlanPtr update_many;
 	SPIPlanPtr holds;
 	SPIPlanPtr hold_insert;
 	SPIPlanPtr hold_resolve;
@@ -94,7 +125,29 @@ typedef struct LedgerAccount
 	int64 stored_seq; /* as in the table */
 	List *entries;	  /* PointsEntry *, in the order of seq, not yet in the table */
 	bool moving;	  /* its points go to the same person's other account: also those that only count */
+	ItemPointerData tid;
+	HeapTuple row;				 /* as locked, when it is to be written without the executor */
+	Snapshot snapshot;			 /* nothing was posted since, when set */
+	const PointsEntry *unused;	 /* whose reference is known to be new */
 } LedgerAccount;
+
+/* A scan of points_account by its key that goes on to lock and write rows. */
+typedef struct LedgerAccess
+{
+	Ledger *ledger;
+	Relation accounts;
+	Relation index;
+	Snapshot snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} LedgerAccess;
+
+/* A connection to SPI with the search_path and planner settings of the ledger's statements. */
+typedef struct LedgerSpi
+{
+	MemoryContext caller;
+	int guc_level;
+} LedgerSpi;
 
 typedef enum LedgerResult
 {
@@ -107,6 +160,9 @@ typedef enum LedgerResult
 extern Ledger *ledger_open(Relation entries);
 extern Oid ledger_find_index(Relation rel, int count, const AttrNumber *columns);
 extern const LedgerProgram *ledger_program(Ledger *ledger, const char *program);
+
+/* entry.c */
+extern const char *const ledger_column_names[LEDGER_COLUMNS];
 extern void ledger_from_tuple(const Ledger *ledger, HeapTuple tuple, TupleDesc desc, PointsEntry *entry, bool *given);
 extern void ledger_to_values(const Ledger *ledger, const PointsEntry *entry, Datum *values, bool *nulls);
 extern bool ledger_find_reference(const Ledger *ledger,
@@ -132,15 +188,37 @@ extern void ledger_reversals(const Ledger *ledger,
 							 int64 *reversed,
 							 TimestampTz *available_at);
 
+/* plan.c */
+extern void ledger_spi_begin(LedgerSpi *spi);
+extern void ledger_spi_end(LedgerSpi *spi);
+extern SPIPlanPtr ledger_prepare(const char *sql, int count, Oid *types);
+extern void ledger_run(Ledger *ledger, SPIPlanPtr plan, Datum *values, const char *nulls, int expected);
+
 /* account.c */
-extern void ledger_lock(Ledger *ledger, LedgerAccount *account);
+extern void ledger_lock(Ledger *ledger, LedgerAccess *access, LedgerAccount *account);
 extern LedgerAccount *ledger_lock_many(Ledger *ledger, List *keys);
 extern LedgerAccount *ledger_lock_due(Ledger *ledger, TimestampTz as_of, int batch, int *count);
-extern void ledger_write(Ledger *ledger, LedgerAccount *account);
-extern void ledger_write_many(Ledger *ledger, LedgerAccount *accounts, int count);
+extern void ledger_write(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_insert(Ledger *ledger, List *entries);
-extern void ledger_read_state(HeapTuple tuple, TupleDesc desc, LedgerAccount *account);
+extern void ledger_read_state(Ledger *ledger, const Datum *values, LedgerAccount *account);
+extern void ledger_account_values(const LedgerAccount *account, Datum *values, bool *nulls);
+extern const char *const ledger_account_columns[ACCOUNT_COLUMNS];
 extern bool ledger_writing;
+
+/* hold.c */
+extern void ledger_read_holds(Ledger *ledger, LedgerAccount *account);
+extern void ledger_write_holds(Ledger *ledger, LedgerAccount *account);
+
+/* direct.c */
+extern bool ledger_is_plain(const Ledger *ledger, Relation entries, Relation accounts);
+extern bool ledger_direct(const Ledger *ledger);
+extern void ledger_access_begin(Ledger *ledger, LedgerAccess *access);
+extern bool ledger_access_find(LedgerAccess *access, LedgerAccount *account);
+extern bool ledger_access_lock(LedgerAccess *access, LedgerAccount *account);
+extern LedgerAccount *ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count);
+extern void ledger_access_end(LedgerAccess *access);
+extern void ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count);
+extern void ledger_direct_insert(Ledger *ledger, List *entries);
 
 /* post.c */
 extern void ledger_lapse(LedgerAccount *account, TimestampTz until);

@@ -329,7 +329,8 @@ ledger_post(Ledger *ledger,
 	if (!given[COL_OCCURRED_AT])
 		entry->occurred_at = GetCurrentTransactionStartTimestamp();
 
-	if (ledger_find_reference(ledger, entries, account, entry->kind, entry->source, entry->reference, found))
+	if (account->unused != entry &&
+		ledger_find_reference(ledger, entries, account, entry->kind, entry->source, entry->reference, found))
 	{
 		const char *field = ledger_difference(ledger, entries, account, entry, given, found);
 

@@ -1,0 +1,414 @@
+/*
+ * Locks and writes accounts and inserts entries as the executor's statements do, without the executor: starting it costs
+ * several times what one row costs. Whatever a user may have added to the tables that a statement has to heed (triggers,
+ * policies, checks, generated columns, indexes that compute) sends the ledger to its statements instead.
+ */
+#include "points/ledger.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define INSERT_CHUNK 1000
+
+extern Datum points_gate(PG_FUNCTION_ARGS);
+extern Datum points_immutable(PG_FUNCTION_ARGS);
+extern Datum points_guard(PG_FUNCTION_ARGS);
+extern Datum points_check_head(PG_FUNCTION_ARGS);
+
+/*
+ * Would nothing but the ledger's own triggers fire on rows of this table? gate says whether the gate must be among them.
+ */
+static bool
+only_own_triggers(Relation rel, bool insert, bool gate)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger *trigger = &triggers->triggers[i];
+		FmgrInfo function;
+
+		if (!(insert ? TRIGGER_FOR_INSERT(trigger->tgtype) : TRIGGER_FOR_UPDATE(trigger->tgtype)))
+			continue;
+		if (trigger->tgenabled == TRIGGER_DISABLED)
+			continue;
+		if (trigger->tgisinternal)
+		{
+			/* The triggers of foreign keys have nothing to do when the key stays as it is. */
+			if (insert || trigger->tgdeferrable)
+				return false;
+			continue;
+		}
+		fmgr_info(trigger->tgfoid, &function);
+		if (function.fn_addr == points_gate && trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN)
+			gate = false;
+		else if (function.fn_addr != points_guard && function.fn_addr != points_immutable &&
+				 function.fn_addr != points_check_head)
+			return false;
+	}
+	return !gate;
+}
+
+/*
+ * Are rows of this table nothing but their columns and entries of plain indexes?
+ */
+static bool
+only_rows(Relation rel, bool insert, int own_count, const AttrNumber *own_columns, Oid own_partial, Oid *own_unique)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	List *indexes;
+	ListCell *cell;
+	bool plain = true;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rules != NULL || rel->rd_rel->relforcerowsecurity)
+		return false;
+	if (desc->constr != NULL && (desc->constr->has_generated_stored || desc->constr->num_check > 0))
+		return false;
+	for (int i = 0; insert && i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		bool own = attribute->attisdropped;
+
+		for (int c = 0; c < own_count; c++)
+			own = own || own_columns[c] == i + 1;
+		/* A column of the user's that is not just null. */
+		if (!own && (attribute->attnotnull || attribute->atthasdef || attribute->attidentity != '\0'))
+			return false;
+	}
+	indexes = RelationGetIndexList(rel);
+	foreach (cell, indexes)
+	{
+		Oid indexid = lfirst_oid(cell);
+		Relation index = index_open(indexid, AccessShareLock);
+
+		if (indexid != own_partial && (RelationGetIndexExpressions(index) != NIL || RelationGetIndexPredicate(index) != NIL))
+			plain = false;
+		if (index->rd_index->indisexclusion || !index->rd_index->indimmediate)
+			plain = false;
+		/* An index that makes ON CONFLICT skip an entry after the gate has taken it. */
+		if (insert && index->rd_index->indisunique && indexid != own_unique[0] && indexid != own_unique[1])
+			plain = false;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return plain;
+}
+
+/*
+ * Does no more stand on the ledger's tables than crm put there?
+ */
+bool
+ledger_is_plain(const Ledger *ledger, Relation entries, Relation accounts)
+{
+	Oid unique[2] = {ledger->primary_key, ledger->reference_index};
+	Oid none[2] = {InvalidOid, InvalidOid};
+
+	return OidIsValid(ledger->primary_key) && OidIsValid(ledger->reference_index) && OidIsValid(ledger->account_key) &&
+		   only_own_triggers(entries, true, true) && only_own_triggers(accounts, false, false) &&
+		   only_rows(entries, true, LEDGER_COLUMNS, ledger->column, ledger->reverses_index, unique) &&
+		   only_rows(accounts, false, 0, NULL, InvalidOid, none);
+}
+
+/*
+ * May rows be written without the executor now? A replica's triggers are for the executor to choose.
+ */
+bool
+ledger_direct(const Ledger *ledger)
+{
+	return ledger->plain && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA;
+}
+
+/*
+ * Begin to look for accounts, as of what is committed now or what a transaction with one snapshot may see
+ */
+void
+ledger_access_begin(Ledger *ledger, LedgerAccess *access)
+{
+	access->ledger = ledger;
+	access->accounts = table_open(ledger->account, RowExclusiveLock);
+	access->index = index_open(ledger->account_key, RowExclusiveLock);
+	access->snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : GetLatestSnapshot());
+	access->scan = crm_index_beginscan(access->accounts, access->index, access->snapshot, 2);
+	access->slot = table_slot_create(access->accounts, NULL);
+}
+
+void
+ledger_access_end(LedgerAccess *access)
+{
+	index_endscan(access->scan);
+	ExecDropSingleTupleTableSlot(access->slot);
+	UnregisterSnapshot(access->snapshot);
+	index_close(access->index, NoLock);
+	table_close(access->accounts, NoLock);
+}
+
+/*
+ * Find the row of an account; false when there is none
+ */
+bool
+ledger_access_find(LedgerAccess *access, LedgerAccount *account)
+{
+	ScanKeyData key[2];
+	Datum program = CStringGetTextDatum(account->program);
+	bool found;
+
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
+	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, InvalidOid, access->index->rd_indcollation[1], F_TEXTEQ, program);
+	index_rescan(access->scan, key, 2, NULL, 0);
+	found = index_getnext_slot(access->scan, ForwardScanDirection, access->slot);
+	if (found)
+		account->tid = access->slot->tts_tid;
+	else
+		ItemPointerSetInvalid(&account->tid);
+	account->snapshot = access->snapshot;
+	ExecClearTuple(access->slot);
+	pfree(DatumGetPointer(program));
+	return found;
+}
+
+/*
+ * Read the account in the slot
+ */
+static void
+read_slot(LedgerAccess *access, LedgerAccount *account)
+{
+	const AttrNumber *c = access->ledger->account_column;
+	Datum values[ACCOUNT_COLUMNS];
+
+	slot_getallattrs(access->slot);
+	for (int i = 0; i < ACCOUNT_COLUMNS; i++)
+		values[i] = access->slot->tts_values[c[i] - 1];
+	account->tid = access->slot->tts_tid;
+	account->row = ExecCopySlotHeapTuple(access->slot);
+	ledger_read_state(access->ledger, values, account);
+}
+
+/*
+ * Lock the row of an account that was found, and read it; false when it is gone
+ */
+bool
+ledger_access_lock(LedgerAccess *access, LedgerAccount *account)
+{
+	bool fixed = IsolationUsesXactSnapshot();
+	TM_FailureData failure;
+	TM_Result result = table_tuple_lock(access->accounts,
+										&account->tid,
+										access->snapshot,
+										access->slot,
+										GetCurrentCommandId(false),
+										LockTupleNoKeyExclusive,
+										LockWaitBlock,
+										fixed ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
+										&failure);
+
+	if (fixed && (result == TM_Updated || result == TM_Deleted))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("could not serialize access due to concurrent update")));
+	if (result == TM_Deleted)
+		return false;
+	if (result != TM_Ok)
+		elog(ERROR, "could not lock a points account: status %d", (int) result);
+	account->snapshot = failure.traversed ? NULL : access->snapshot;
+	read_slot(access, account);
+	ExecClearTuple(access->slot);
+	return true;
+}
+
+/*
+ * Lock and read accounts on which something is due, those due first, passing over those that others have locked or changed
+ */
+LedgerAccount *
+ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count)
+{
+	AttrNumber closed = access->ledger->account_column[ACC_CLOSED];
+	LedgerAccount *accounts = palloc_extended(sizeof(LedgerAccount) * batch, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	Relation index = index_open(access->ledger->account_due, RowExclusiveLock);
+	IndexScanDesc scan = crm_index_beginscan(access->accounts, index, access->snapshot, 1);
+	ScanKeyData key;
+
+	*count = 0;
+	ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(as_of));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (*count < batch && index_getnext_slot(scan, ForwardScanDirection, access->slot))
+	{
+		LedgerAccount *account = &accounts[*count];
+		ItemPointerData tid = access->slot->tts_tid;
+		TM_FailureData failure;
+		TM_Result result;
+		bool isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetBool(slot_getattr(access->slot, closed, &isnull)))
+			continue;
+		result = table_tuple_lock(access->accounts,
+								  &tid,
+								  access->snapshot,
+								  access->slot,
+								  GetCurrentCommandId(false),
+								  LockTupleNoKeyExclusive,
+								  LockWaitSkip,
+								  0,
+								  &failure);
+		if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("could not serialize access due to concurrent update")));
+		if (result != TM_Ok)
+			continue;
+		read_slot(access, account);
+		(*count)++;
+	}
+	index_endscan(scan);
+	index_close(index, NoLock);
+	return accounts;
+}
+
+/*
+ * Write the accounts that have new entries over the rows that were locked
+ */
+void
+ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
+{
+	Relation rel = table_open(ledger->account, RowExclusiveLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "crm points account", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row_context);
+	CommandId command = GetCurrentCommandId(true);
+	ResultRelInfo *info = NULL;
+	EState *estate = NULL;
+
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	for (int i = 0; i < count; i++)
+	{
+		LedgerAccount *account = &accounts[i];
+		Datum values[ACCOUNT_WRITTEN];
+		bool nulls[ACCOUNT_WRITTEN];
+		TM_FailureData failure;
+		LockTupleMode lock;
+		CrmUpdateIndexes indexes;
+		TM_Result result;
+
+		if (account->entries == NIL)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		ledger_account_values(account, values, nulls);
+		ExecClearTuple(slot);
+		heap_deform_tuple(account->row, desc, slot->tts_values, slot->tts_isnull);
+		for (int c = ACC_SEQ; c < ACCOUNT_WRITTEN; c++)
+		{
+			AttrNumber column = ledger->account_column[c] - 1;
+
+			slot->tts_values[column] = values[c];
+			slot->tts_isnull[column] = nulls[c];
+		}
+		ExecStoreVirtualTuple(slot);
+		result = table_tuple_update(
+			rel, &account->tid, slot, command, InvalidSnapshot, InvalidSnapshot, true, &failure, &lock, &indexes);
+		if (result != TM_Ok)
+			elog(ERROR, "could not write a points account: status %d", (int) result);
+		if (indexes != CRM_UPDATE_NO_INDEXES)
+		{
+			if (estate == NULL)
+			{
+				MemoryContextSwitchTo(old);
+				estate = CreateExecutorState();
+				info = makeNode(ResultRelInfo);
+				InitResultRelInfo(info, rel, 0, NULL, 0);
+				ExecOpenIndices(info, false);
+				MemoryContextSwitchTo(row_context);
+			}
+			list_free(crm_insert_index_tuples(info, slot, estate, indexes));
+			ResetPerTupleExprContext(estate);
+		}
+		account->tid = slot->tts_tid;
+		account->row = NULL;
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(old);
+	ExecDropSingleTupleTableSlot(slot);
+	if (estate != NULL)
+	{
+		ExecCloseIndices(info);
+		FreeExecutorState(estate);
+	}
+	MemoryContextDelete(row_context);
+	table_close(rel, NoLock);
+	/* What follows in this transaction sees the rows. */
+	CommandCounterIncrement();
+}
+
+/*
+ * Put computed entries into the table
+ */
+void
+ledger_direct_insert(Ledger *ledger, List *entries)
+{
+	Relation rel = table_open(ledger->entries, RowExclusiveLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	int chunk = Min(list_length(entries), INSERT_CHUNK);
+	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * chunk);
+	Datum *values = palloc0(sizeof(Datum) * desc->natts);
+	bool *nulls = palloc(sizeof(bool) * desc->natts);
+	MemoryContext rows_context = AllocSetContextCreate(CurrentMemoryContext, "crm points entries", ALLOCSET_DEFAULT_SIZES);
+	CommandId command = GetCurrentCommandId(true);
+	EState *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(info, rel, 0, NULL, 0);
+	ExecOpenIndices(info, false);
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	for (int i = 0; i < chunk; i++)
+		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	for (int done = 0; done < list_length(entries); done += chunk)
+	{
+		int count = Min(chunk, list_length(entries) - done);
+		MemoryContext old = MemoryContextSwitchTo(rows_context);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < count; i++)
+		{
+			Datum entry_values[LEDGER_COLUMNS];
+			bool entry_nulls[LEDGER_COLUMNS];
+
+			ledger_to_values(ledger, list_nth(entries, done + i), entry_values, entry_nulls);
+			for (int c = 0; c < LEDGER_COLUMNS; c++)
+			{
+				values[ledger->column[c] - 1] = entry_values[c];
+				nulls[ledger->column[c] - 1] = entry_nulls[c];
+			}
+			ExecStoreHeapTuple(heap_form_tuple(desc, values, nulls), slots[i], false);
+			slots[i]->tts_tableOid = RelationGetRelid(rel);
+		}
+		table_multi_insert(rel, slots, count, command, 0, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			list_free(crm_insert_new_index_tuples(info, slots[i], estate));
+			ResetPerTupleExprContext(estate);
+			ExecClearTuple(slots[i]);
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(rows_context);
+	}
+	for (int i = 0; i < chunk; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	ExecCloseIndices(info);
+	FreeExecutorState(estate);
+	MemoryContextDelete(rows_context);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
