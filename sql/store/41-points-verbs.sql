@@ -408,7 +408,7 @@ COMMENT ON FUNCTION post_points(crm.points_movement[], boolean) IS
 'posts many movements in one call; accounts are locked in order. atomic: all or nothing, the first refusal raises; else row by row, each with its own result. Adjustments among them need no reason here: EXECUTE is for the owner alone';
 REVOKE EXECUTE ON FUNCTION post_points(crm.points_movement[], boolean) FROM PUBLIC;
 
-CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE lapse_points(job text, as_of timestamptz, batch integer, ledger regclass)
 LANGUAGE plpgsql
 AS $points$
 DECLARE
@@ -425,10 +425,22 @@ BEGIN
             ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
                 started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
                 updated_at = excluded.updated_at$$, store)
-            USING 'expire_points'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+            USING job, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
         COMMIT;
         EXIT WHEN n OPERATOR(pg_catalog.=) 0;
     END LOOP;
+END
+$points$;
+COMMENT ON PROCEDURE lapse_points(text, timestamptz, integer, regclass) IS
+'the body of expire_points, mature_points and release_overdue_holds, which differ in the name that job_progress shows: what is due on an account is booked in the order in which it was due, whatever it is';
+
+CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+LANGUAGE plpgsql
+AS $points$
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
+    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    CALL lapse_points('expire_points', as_of, batch, ledger);
 END
 $points$;
 COMMENT ON PROCEDURE expire_points IS
@@ -437,24 +449,10 @@ COMMENT ON PROCEDURE expire_points IS
 CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
-DECLARE
-    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
-    done bigint := 0;
-    total bigint;
-    n bigint;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
-    LOOP
-        n := crm.points_lapse_due(ledger, as_of, batch);
-        done := done OPERATOR(pg_catalog.+) n;
-        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
-                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
-                updated_at = excluded.updated_at$$, store)
-            USING 'mature_points'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
-        COMMIT;
-        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
-    END LOOP;
+    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
+    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    CALL lapse_points('mature_points', as_of, batch, ledger);
 END
 $points$;
 COMMENT ON PROCEDURE mature_points IS
@@ -463,24 +461,10 @@ COMMENT ON PROCEDURE mature_points IS
 CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
-DECLARE
-    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
-    done bigint := 0;
-    total bigint;
-    n bigint;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
-    LOOP
-        n := crm.points_lapse_due(ledger, as_of, batch);
-        done := done OPERATOR(pg_catalog.+) n;
-        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
-                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
-                updated_at = excluded.updated_at$$, store)
-            USING 'release_overdue_holds'::text, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
-        COMMIT;
-        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
-    END LOOP;
+    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
+    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    CALL lapse_points('release_overdue_holds', as_of, batch, ledger);
 END
 $points$;
 COMMENT ON PROCEDURE release_overdue_holds IS

@@ -38,108 +38,6 @@ points_kind_parse(const char *name, PointsKind *kind)
 }
 
 /*
- * Raise a refusal as an error
- */
-void
-points_raise(const PointsRefusal *refusal)
-{
-	ereport(ERROR,
-			(errcode(refusal->sqlstate),
-			 errmsg_internal("%s", refusal->message),
-			 refusal->detail != NULL ? errdetail_internal("%s", refusal->detail) : 0,
-			 refusal->hint != NULL ? errhint("%s", refusal->hint) : 0));
-	pg_unreachable();
-}
-
-/*
- * Say why; always false, so that callers can return it
- */
-static bool
-refuse(PointsRefusal *refusal, int sqlstate, const char *message, const char *detail, const char *hint)
-{
-	refusal->sqlstate = sqlstate;
-	refusal->message = message;
-	refusal->detail = detail;
-	refusal->hint = hint;
-	return false;
-}
-
-/*
- * Customer and program for a message
- */
-static char *
-whose(const PointsEntry *entry)
-{
-	return psprintf("customer " INT64_FORMAT ", program %s", entry->customer_id, entry->program);
-}
-
-static bool
-refuse_points(PointsRefusal *refusal, const PointsEntry *entry)
-{
-	return refuse(refusal,
-				  ERRCODE_POINTS_INVALID,
-				  psprintf("invalid number of points for %s: " INT64_FORMAT, points_kind_names[entry->kind], entry->points),
-				  whose(entry),
-				  entry->kind == POINTS_ADJUST ? "An adjustment adds or takes away at least one point."
-											   : "Give at least one point; the kind says whether they come or go.");
-}
-
-static bool
-refuse_overflow(PointsRefusal *refusal, const PointsEntry *entry)
-{
-	return refuse(refusal,
-				  ERRCODE_POINTS_OVERFLOW,
-				  "points out of range",
-				  psprintf("%s, " INT64_FORMAT " points", whose(entry), entry->points),
-				  "An account holds less than 2^63 points in all its life.");
-}
-
-static bool
-refuse_insufficient(PointsRefusal *refusal, const PointsState *state, const PointsEntry *entry, int64 points)
-{
-	return refuse(refusal,
-				  ERRCODE_POINTS_INSUFFICIENT,
-				  psprintf("insufficient points: " INT64_FORMAT " wanted, " INT64_FORMAT " available",
-						   points,
-						   state->available),
-				  whose(entry),
-				  state->pending > 0 ? psprintf("Another " INT64_FORMAT " points are pending.", state->pending)
-									 : "Redeem less, or earn first.");
-}
-
-static bool
-refuse_target(PointsRefusal *refusal, const PointsEntry *entry, const char *wanted)
-{
-	return refuse(refusal,
-				  ERRCODE_POINTS_NO_TARGET,
-				  psprintf("there is no entry of kind %s to %s", wanted, points_kind_names[entry->kind]),
-				  psprintf("%s, reverses " INT64_FORMAT ", source %s, reference %s",
-						   whose(entry),
-						   entry->reverses,
-						   entry->source ? entry->source : "(none)",
-						   entry->reference ? entry->reference : "(none)"),
-				  "Name the reference, and where references could repeat the source, of an entry of this account.");
-}
-
-static bool
-refuse_reversed(PointsRefusal *refusal, const PointsEntry *entry, int64 left)
-{
-	return refuse(refusal,
-				  ERRCODE_POINTS_INSUFFICIENT,
-				  left == 0 ? psprintf("entry " INT64_FORMAT " has no points left to %s",
-									   entry->reverses,
-									   points_kind_names[entry->kind])
-							: psprintf("entry " INT64_FORMAT " has " INT64_FORMAT " points left to %s, not " INT64_FORMAT,
-									   entry->reverses,
-									   left,
-									   points_kind_names[entry->kind],
-									   entry->points),
-				  whose(entry),
-				  left == 0 ? "It was reversed before; see the entries that reverse it."
-							: "Leave points out to take all that is left.");
-}
-
-/*
  * The open hold of an entry
  */
 PointsHold *
@@ -213,9 +111,9 @@ apply_earn(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	TimestampTz expires_at = entry->expires_at == POINTS_NO_TIME ? DT_NOEND : entry->expires_at;
 
 	if (entry->points <= 0)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	if (!has_room(state, state->earned, entry->points))
-		return refuse_overflow(refusal, entry);
+		return points_refuse_overflow(refusal, entry);
 	state->earned += entry->points;
 	if (entry->available_at > entry->booked_at)
 	{
@@ -234,23 +132,23 @@ static bool
 apply_take(PointsState *state, PointsEntry *entry, const PointsContext *context, PointsRefusal *refusal)
 {
 	if (entry->points <= 0)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	if (!context->spendable)
-		return refuse(refusal,
+		return points_refuse(refusal,
 					  ERRCODE_POINTS_NOT_ALLOWED,
 					  psprintf("points of program %s cannot be spent", entry->program),
-					  whose(entry),
+					  points_whose(entry),
 					  "A program whose points only count, such as growth, says so in points_program.redeemable.");
 	if (entry->kind == POINTS_HOLD && entry->expires_at != POINTS_NO_TIME && entry->expires_at <= entry->booked_at)
-		return refuse(refusal,
+		return points_refuse(refusal,
 					  ERRCODE_POINTS_OVERDUE,
 					  "a hold cannot be overdue when it is made",
-					  whose(entry),
+					  points_whose(entry),
 					  "Give an expires_at after the moment of booking.");
 	if (state->available < entry->points)
-		return refuse_insufficient(refusal, state, entry, entry->points);
+		return points_refuse_insufficient(refusal, state, entry, entry->points);
 	if (entry->kind == POINTS_REDEEM && !has_room(state, state->redeemed, entry->points))
-		return refuse_overflow(refusal, entry);
+		return points_refuse_overflow(refusal, entry);
 	entry->lots.count = 0;
 	(void) points_lots_take(&state->lots, entry->points, &entry->lots);
 	state->available -= entry->points;
@@ -290,10 +188,10 @@ open_hold(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	PointsHold *hold = points_find_hold(state, entry->reverses);
 
 	if (hold == NULL || (hold->captured > 0 && entry->kind == POINTS_CAPTURE))
-		(void) refuse(refusal,
+		(void) points_refuse(refusal,
 					  ERRCODE_POINTS_RESOLVED,
 					  psprintf("hold " INT64_FORMAT " is already resolved", entry->reverses),
-					  whose(entry),
+					  points_whose(entry),
 					  "A hold is captured or released once; see points_hold.");
 	else
 		return hold;
@@ -310,11 +208,11 @@ apply_capture(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	if (entry->points == 0)
 		entry->points = hold->points;
 	if (entry->points <= 0)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	if (entry->points > hold->points)
-		return refuse_reversed(refusal, entry, hold->points);
+		return points_refuse_reversed(refusal, entry, hold->points);
 	if (!has_room(state, state->redeemed, entry->points))
-		return refuse_overflow(refusal, entry);
+		return points_refuse_overflow(refusal, entry);
 	entry->lots.count = 0;
 	(void) points_lots_take(&hold->lots, entry->points, &entry->lots);
 	hold->points -= entry->points;
@@ -336,7 +234,7 @@ apply_release(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 	if (entry->points == 0)
 		entry->points = hold->points;
 	if (entry->points != hold->points)
-		return refuse_reversed(refusal, entry, hold->points);
+		return points_refuse_reversed(refusal, entry, hold->points);
 	entry->lots = points_lots_copy(&hold->lots);
 	deposit_lots(state, &entry->lots);
 	state->held -= hold->points;
@@ -354,14 +252,14 @@ apply_refund(PointsState *state, PointsEntry *entry, const PointsContext *contex
 	int64 pending = 0;
 
 	if (earn == NULL || earn->kind != POINTS_EARN)
-		return refuse_target(refusal, entry, "earn");
+		return points_refuse_target(refusal, entry, "earn");
 	left = earn->points - context->reversed;
 	if (entry->points == 0 && left > 0)
 		entry->points = left;
 	if (entry->points < 0 || (entry->points == 0 && left <= 0))
-		return left <= 0 ? refuse_reversed(refusal, entry, left) : refuse_points(refusal, entry);
+		return left <= 0 ? points_refuse_reversed(refusal, entry, left) : points_refuse_points(refusal, entry);
 	if (entry->points > left)
-		return refuse_reversed(refusal, entry, left);
+		return points_refuse_reversed(refusal, entry, left);
 	entry->lots.count = 0;
 	expires_at = earn->expires_at == POINTS_NO_TIME ? DT_NOEND : earn->expires_at;
 	if (context->target_available > entry->booked_at)
@@ -402,16 +300,16 @@ apply_restore(PointsState *state, PointsEntry *entry, const PointsContext *conte
 	int64 wanted;
 
 	if (spent == NULL || (spent->kind != POINTS_REDEEM && spent->kind != POINTS_CAPTURE))
-		return refuse_target(refusal, entry, "redeem or capture");
+		return points_refuse_target(refusal, entry, "redeem or capture");
 	left = spent->points - context->reversed;
 	if (entry->points == 0 && left > 0)
 		entry->points = left;
 	if (entry->points < 0 || (entry->points == 0 && left <= 0))
-		return left <= 0 ? refuse_reversed(refusal, entry, left) : refuse_points(refusal, entry);
+		return left <= 0 ? points_refuse_reversed(refusal, entry, left) : points_refuse_points(refusal, entry);
 	if (entry->points > left)
-		return refuse_reversed(refusal, entry, left);
+		return points_refuse_reversed(refusal, entry, left);
 	if (!has_room(state, 0, entry->points))
-		return refuse_overflow(refusal, entry);
+		return points_refuse_overflow(refusal, entry);
 	entry->lots.count = 0;
 	wanted = entry->points;
 	/* Backwards, so that a part comes back to the lots that live longest. */
@@ -441,19 +339,19 @@ apply_mature(PointsState *state, PointsEntry *entry, const PointsContext *contex
 	int64 moved;
 
 	if (earn == NULL || earn->kind != POINTS_EARN)
-		return refuse_target(refusal, entry, "earn");
+		return points_refuse_target(refusal, entry, "earn");
 	if (context->target_available <= entry->booked_at)
-		return refuse(refusal,
+		return points_refuse(refusal,
 					  ERRCODE_POINTS_RESOLVED,
 					  psprintf("the points of entry " INT64_FORMAT " are available already", entry->reverses),
-					  whose(entry),
+					  points_whose(entry),
 					  "Only pending points mature.");
 	expires_at = earn->expires_at == POINTS_NO_TIME ? DT_NOEND : earn->expires_at;
 	entry->lots.count = 0;
 	moved = points_lots_take_bucket(
 		&state->lots, earn->points - context->reversed, expires_at, context->target_available, &entry->lots);
 	if (moved == 0)
-		return refuse_reversed(refusal, entry, 0);
+		return points_refuse_reversed(refusal, entry, 0);
 	entry->points = moved;
 	if (entry->available_at > entry->booked_at)
 		points_lots_add(&state->lots, moved, expires_at, entry->available_at);
@@ -471,21 +369,21 @@ apply_adjust(PointsState *state, PointsEntry *entry, const PointsContext *contex
 	int64 sum;
 
 	if (entry->points == 0 || entry->points == PG_INT64_MIN)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	entry->lots.count = 0;
 	if (entry->points > 0)
 	{
 		if (!has_room(state, state->adjusted, entry->points))
-			return refuse_overflow(refusal, entry);
+			return points_refuse_overflow(refusal, entry);
 		deposit(state, entry->points, entry->expires_at == POINTS_NO_TIME ? DT_NOEND : entry->expires_at);
 	}
 	else
 	{
 		if (state->available < -entry->points && !context->allow_debt)
-			return refuse_insufficient(refusal, state, entry, -entry->points);
+			return points_refuse_insufficient(refusal, state, entry, -entry->points);
 		if (pg_add_s64_overflow(state->available, entry->points, &sum) ||
 			pg_add_s64_overflow(state->adjusted, entry->points, &sum))
-			return refuse_overflow(refusal, entry);
+			return points_refuse_overflow(refusal, entry);
 		(void) points_lots_take(&state->lots, -entry->points, &entry->lots);
 		state->available += entry->points;
 	}
@@ -497,16 +395,16 @@ static bool
 apply_transfer_in(PointsState *state, PointsEntry *entry, PointsRefusal *refusal)
 {
 	if (entry->points <= 0)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	if (!has_room(state, state->transferred, entry->points))
-		return refuse_overflow(refusal, entry);
+		return points_refuse_overflow(refusal, entry);
 	if (entry->lots.count == 0)
 		points_lots_add(&entry->lots,
 						entry->points,
 						entry->expires_at == POINTS_NO_TIME ? DT_NOEND : entry->expires_at,
 						POINTS_NO_TIME);
 	if (points_lots_sum(&entry->lots) != entry->points)
-		return refuse_points(refusal, entry);
+		return points_refuse_points(refusal, entry);
 	deposit_lots(state, &entry->lots);
 	state->transferred += entry->points;
 	return true;
@@ -535,10 +433,10 @@ points_apply(PointsState *state, PointsEntry *entry, const PointsContext *contex
 	bool applied;
 
 	if (state->closed)
-		return refuse(refusal,
+		return points_refuse(refusal,
 					  ERRCODE_POINTS_CLOSED,
 					  "the points account is closed",
-					  whose(entry),
+					  points_whose(entry),
 					  "Set points_account.closed to false to open it again.");
 	entry->booked_at = Max(entry->occurred_at, state->booked_at);
 	switch (entry->kind)
@@ -574,10 +472,10 @@ points_apply(PointsState *state, PointsEntry *entry, const PointsContext *contex
 			applied = apply_transfer_in(state, entry, refusal);
 			break;
 		default:
-			return refuse(refusal,
+			return points_refuse(refusal,
 						  ERRCODE_POINTS_NOT_ALLOWED,
 						  psprintf("entries of kind %s are booked by the ledger itself", points_kind_names[entry->kind]),
-						  whose(entry),
+						  points_whose(entry),
 						  "Points expire by the expires_at of their lot.");
 	}
 	if (applied)

@@ -20,6 +20,7 @@
 #include "utils/typcache.h"
 
 #define MAX_BATCH 1000000
+#define WRITE_EVERY 100
 
 /*
  * Open a ledger for a function that posts to it; the caller has the rights of its owner
@@ -171,6 +172,88 @@ read_movement(HeapTupleHeader header, PointsEntry *entry, bool *given)
 	entry->detail = given[COL_DETAIL] ? DatumGetCString(DirectFunctionCall1(jsonb_out, value[10])) : NULL;
 }
 
+static LedgerResult
+refuse_unknown(PointsRefusal *refusal)
+{
+	memset(refusal, 0, sizeof(PointsRefusal));
+	refusal->sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
+	refusal->message = "there is no such customer or program";
+	return LEDGER_REFUSED;
+}
+
+/* What became of a movement. */
+typedef struct Outcome
+{
+	LedgerResult result;
+	int64 seq;
+	int64 balance_after;
+	PointsRefusal *refusal;
+} Outcome;
+
+/* A movement and its account. */
+typedef struct Place
+{
+	int account;
+	int ordinal;
+} Place;
+
+static int
+compare_places(const void *a, const void *b)
+{
+	const Place *first = a;
+	const Place *second = b;
+
+	if (first->account != second->account)
+		return first->account < second->account ? -1 : 1;
+	return first->ordinal < second->ordinal ? -1 : 1;
+}
+
+/*
+ * The movements account by account, so that neighbours in the indexes come together; in each as they were given
+ */
+static Place *
+account_order(LedgerAccount *accounts, int count, PointsEntry **entries, const bool *unknown, int n)
+{
+	Place *order = palloc(sizeof(Place) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		order[i].account =
+			unknown[i]
+				? -1
+				: (int) (ledger_find_account(accounts, count, entries[i]->customer_id, entries[i]->program) - accounts);
+		order[i].ordinal = i;
+	}
+	qsort(order, n, sizeof(Place), compare_places);
+	return order;
+}
+
+/*
+ * Return what became of a movement
+ */
+static void
+put_outcome(ReturnSetInfo *rsinfo, int ordinal, const PointsEntry *entry, const Outcome *outcome)
+{
+	bool refused = outcome->result == LEDGER_REFUSED;
+	Datum values[8] = {0};
+	bool nulls[8] = {false, false, false, false, refused, refused, !refused, !refused};
+
+	values[0] = Int32GetDatum(ordinal + 1);
+	values[1] = CStringGetTextDatum(refused								  ? "refused"
+									: outcome->result == LEDGER_REPLAYED ? "repeated"
+																		  : "posted");
+	values[2] = Int64GetDatum(entry->customer_id);
+	values[3] = CStringGetTextDatum(entry->program);
+	values[4] = Int64GetDatum(outcome->seq);
+	values[5] = Int64GetDatum(outcome->balance_after);
+	if (refused)
+	{
+		values[6] = CStringGetTextDatum(unpack_sql_state(outcome->refusal->sqlstate));
+		values[7] = CStringGetTextDatum(outcome->refusal->message);
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
 /*
  * Which movements name a customer or a program that is not there
  */
@@ -216,24 +299,6 @@ find_unknown(Ledger *ledger, PointsEntry **entries, int n)
 }
 
 /*
- * Post a movement of a batch whose accounts are locked
- */
-static LedgerResult
-post_one(Ledger *ledger, Relation rel, LedgerAccount *accounts, int count, PointsEntry *entry, bool *given, bool unknown,
-		 PointsEntry *found, PointsRefusal *refusal)
-{
-	if (unknown)
-	{
-		memset(refusal, 0, sizeof(PointsRefusal));
-		refusal->sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
-		refusal->message = "there is no such customer or program";
-		return LEDGER_REFUSED;
-	}
-	return ledger_post(
-		ledger, rel, ledger_find_account(accounts, count, entry->customer_id, entry->program), entry, given, found, refusal);
-}
-
-/*
  * Post many movements: see points_post in the kit
  */
 PG_FUNCTION_INFO_V1(points_post);
@@ -249,12 +314,20 @@ points_post(PG_FUNCTION_ARGS)
 	bool *element_nulls;
 	int n;
 	int count;
+	int refused;
+	int first = 0;
+	int written = 0;
 	PointsEntry **entries;
 	PointsEntry **known;
 	int known_count = 0;
 	bool *unknown;
+	PointsEntry found;
+	PointsRefusal refusal;
 	bool **given;
 	LedgerAccount *accounts;
+	LedgerLookup lookup;
+	Outcome *outcomes;
+	Place *order;
 	StoreOwner owner;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -267,6 +340,8 @@ points_post(PG_FUNCTION_ARGS)
 				 errhint("Post them in several calls.")));
 	entries = palloc(sizeof(PointsEntry *) * Max(n, 1));
 	given = palloc(sizeof(bool *) * Max(n, 1));
+	outcomes = palloc0(sizeof(Outcome) * Max(n, 1));
+	refused = n;
 	for (int i = 0; i < n; i++)
 	{
 		if (element_nulls[i])
@@ -286,40 +361,56 @@ points_post(PG_FUNCTION_ARGS)
 			known[known_count++] = entries[i];
 	}
 	accounts = ledger_lock_entries(ledger, known, known_count, &count);
+	ledger_lookup_begin(ledger, rel, accounts, count, &lookup);
+	order = account_order(accounts, count, entries, unknown, n);
 	for (int i = 0; i < n; i++)
 	{
-		PointsRefusal refusal;
-		PointsEntry found;
-		Datum values[8];
-		bool nulls[8] = {false};
-		LedgerResult result =
-			post_one(ledger, rel, accounts, count, entries[i], given[i], unknown[i], &found, &refusal);
-		const PointsEntry *entry = result == LEDGER_REPLAYED ? &found : entries[i];
+		int at = order[i].ordinal;
+		Outcome *outcome = &outcomes[at];
 
 		CHECK_FOR_INTERRUPTS();
-		if (result == LEDGER_REFUSED && atomic)
+		/* Write while what was looked up is still at hand. */
+		if (i - first >= WRITE_EVERY && order[i].account > order[i - 1].account)
 		{
-			refusal.message = psprintf("movement %d: %s", i + 1, refusal.message);
-			points_raise(&refusal);
+			ledger_write_accounts(ledger, &accounts[written], order[i].account - written);
+			written = order[i].account;
+			first = i;
 		}
-		values[0] = Int32GetDatum(i + 1);
-		values[1] = CStringGetTextDatum(result == LEDGER_POSTED		 ? "posted"
-										: result == LEDGER_REPLAYED ? "repeated"
-																	 : "refused");
-		values[2] = Int64GetDatum(entry->customer_id);
-		values[3] = CStringGetTextDatum(entry->program);
-		values[4] = Int64GetDatum(entry->seq);
-		values[5] = Int64GetDatum(entry->balance_after);
-		nulls[4] = nulls[5] = result == LEDGER_REFUSED;
-		nulls[6] = nulls[7] = result != LEDGER_REFUSED;
-		if (result == LEDGER_REFUSED)
+		/* Accounts do not touch each other, so what comes after the first refusal needs no answer. */
+		if (at > refused)
+			continue;
+		outcome->result = unknown[at] ? refuse_unknown(&refusal)
+									  : ledger_post(ledger,
+													rel,
+													&accounts[order[i].account],
+													entries[at],
+													given[at],
+													&found,
+													&refusal);
+		if (outcome->result == LEDGER_REFUSED)
 		{
-			values[6] = CStringGetTextDatum(unpack_sql_state(refusal.sqlstate));
-			values[7] = CStringGetTextDatum(refusal.message);
+			outcome->refusal = palloc(sizeof(PointsRefusal));
+			*outcome->refusal = refusal;
+			if (atomic)
+				refused = at;
 		}
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		else
+		{
+			outcome->seq = outcome->result == LEDGER_REPLAYED ? found.seq : entries[at]->seq;
+			outcome->balance_after =
+				outcome->result == LEDGER_REPLAYED ? found.balance_after : entries[at]->balance_after;
+		}
 	}
-	ledger_write_accounts(ledger, accounts, count);
+	ledger_lookup_end(&lookup);
+	if (refused < n)
+	{
+		outcomes[refused].refusal->message =
+			psprintf("movement %d: %s", refused + 1, outcomes[refused].refusal->message);
+		points_raise(outcomes[refused].refusal);
+	}
+	for (int i = 0; i < n; i++)
+		put_outcome(rsinfo, i, entries[i], &outcomes[i]);
+	ledger_write_accounts(ledger, &accounts[written], count - written);
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	return (Datum) 0;
@@ -490,76 +581,4 @@ points_lapse_due(PG_FUNCTION_ARGS)
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	PG_RETURN_INT64(count);
-}
-
-/*
- * What an account is at a moment: see points_state_at in the kit
- */
-PG_FUNCTION_INFO_V1(points_state_at);
-Datum
-points_state_at(PG_FUNCTION_ARGS)
-{
-	PointsState state = {0};
-	Datum values[4];
-	bool nulls[4] = {false};
-	TupleDesc desc;
-	TimestampTz at;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(6))
-		PG_RETURN_NULL();
-	state.available = PG_GETARG_INT64(0);
-	state.pending = PG_GETARG_INT64(1);
-	state.held = PG_GETARG_INT64(2);
-	points_lots_read(PG_GETARG_DATUM(3), &state.lots);
-	at = PG_GETARG_TIMESTAMPTZ(6);
-	state.booked_at = DT_NOBEGIN;
-	if (!PG_ARGISNULL(4) && !PG_ARGISNULL(5))
-	{
-		ArrayType *lots = PG_GETARG_ARRAYTYPE_P(4);
-		ArrayType *due = PG_GETARG_ARRAYTYPE_P(5);
-		Datum *lot_values;
-		Datum *due_values;
-		bool *lot_nulls;
-		bool *due_nulls;
-		int n;
-		int m;
-		int16 length;
-		bool by_value;
-		char align;
-
-		get_typlenbyvalalign(ARR_ELEMTYPE(lots), &length, &by_value, &align);
-		deconstruct_array(lots, ARR_ELEMTYPE(lots), length, by_value, align, &lot_values, &lot_nulls, &n);
-		deconstruct_array(due, TIMESTAMPTZOID, 8, true, TYPALIGN_DOUBLE, &due_values, &due_nulls, &m);
-		if (n != m)
-			ereport(ERROR,
-					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("hold_lots and hold_due differ in length")));
-		state.hold = palloc0(sizeof(PointsHold) * Max(n, 1));
-		for (int i = 0; i < n; i++)
-		{
-			PointsHold *hold = &state.hold[state.hold_count];
-
-			if (lot_nulls[i])
-				continue;
-			points_lots_read(lot_values[i], &hold->lots);
-			hold->seq = ++state.hold_count;
-			hold->points = points_lots_sum(&hold->lots);
-			hold->due_at = due_nulls[i] ? DT_NOEND : DatumGetTimestampTz(due_values[i]);
-		}
-	}
-	for (;;)
-	{
-		PointsEntry entry = {.program = ""};
-
-		CHECK_FOR_INTERRUPTS();
-		entry.expires_at = entry.available_at = POINTS_NO_TIME;
-		if (!points_lapse(&state, at, &entry))
-			break;
-	}
-	values[0] = Int64GetDatum(state.available);
-	values[1] = Int64GetDatum(state.pending);
-	values[2] = Int64GetDatum(state.held);
-	values[3] = points_lots_datum(&state.lots);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

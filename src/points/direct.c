@@ -23,7 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define INSERT_CHUNK 1000
+#define INSERT_CHUNK 100
 
 extern Datum points_gate(PG_FUNCTION_ARGS);
 extern Datum points_immutable(PG_FUNCTION_ARGS);

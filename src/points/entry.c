@@ -5,7 +5,9 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/tableam.h"
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/jsonb.h"
@@ -171,6 +173,69 @@ begin_scan(const Ledger *ledger,
 }
 
 /*
+ * Look many references up by one scan. The accounts are locked, so that one snapshot sees all there will be.
+ */
+void
+ledger_lookup_begin(const Ledger *ledger, Relation entries, LedgerAccount *accounts, int count, LedgerLookup *lookup)
+{
+	LedgerAccount any = {0};
+
+	memset(lookup, 0, sizeof(LedgerLookup));
+	if (!OidIsValid(ledger->reference_index) || entries->rd_rel->relkind != RELKIND_RELATION)
+		return;
+	lookup->index = index_open(ledger->reference_index, AccessShareLock);
+	lookup->snapshot = current_snapshot(&any);
+	lookup->scan = crm_index_beginscan(entries, lookup->index, lookup->snapshot, 5);
+	lookup->slot = table_slot_create(entries, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		accounts[i].snapshot = lookup->snapshot;
+		accounts[i].lookup = lookup;
+	}
+}
+
+void
+ledger_lookup_end(LedgerLookup *lookup)
+{
+	if (lookup->scan == NULL)
+		return;
+	index_endscan(lookup->scan);
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	UnregisterSnapshot(lookup->snapshot);
+	index_close(lookup->index, NoLock);
+}
+
+/*
+ * Could a reference be there? The scan that serves many accounts says no without reading an entry.
+ */
+static bool
+may_be_there(const LedgerAccount *account, const Datum *values)
+{
+	LedgerLookup *lookup = account->lookup;
+	ScanKeyData key[5];
+	Datum program = CStringGetTextDatum(account->program);
+	bool found;
+
+	if (lookup == NULL || lookup->scan == NULL)
+		return true;
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
+	for (int i = 1; i < 5; i++)
+		ScanKeyEntryInitialize(&key[i],
+							   0,
+							   i + 1,
+							   BTEqualStrategyNumber,
+							   InvalidOid,
+							   lookup->index->rd_indcollation[i],
+							   F_TEXTEQ,
+							   i == 1 ? program : values[i - 2]);
+	index_rescan(lookup->scan, key, 5, NULL, 0);
+	found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+	ExecClearTuple(lookup->slot);
+	pfree(DatumGetPointer(program));
+	return found;
+}
+
+/*
  * The entry with this kind, source and reference. A source of NULL stands for any; two that match raise.
  */
 bool
@@ -203,10 +268,17 @@ ledger_find_reference(const Ledger *ledger,
 			return true;
 		}
 	}
+	/* A locked account without entries. */
+	if (account->rules != NULL && account->stored_seq == 0)
+		return false;
 	values[0] = CStringGetTextDatum(points_kind_names[kind]);
 	values[1] = CStringGetTextDatum(reference);
 	if (source != NULL)
+	{
 		values[2] = CStringGetTextDatum(source);
+		if (!may_be_there(account, values))
+			return false;
+	}
 	snapshot = current_snapshot(account);
 	scan = begin_scan(
 		ledger, entries, account, ledger->reference_index, snapshot, source != NULL ? 3 : 2, columns, values);

@@ -129,7 +129,17 @@ typedef struct LedgerAccount
 	HeapTuple row;				 /* as locked, when it is to be written without the executor */
 	Snapshot snapshot;			 /* nothing was posted since, when set */
 	const PointsEntry *unused;	 /* whose reference is known to be new */
+	struct LedgerLookup *lookup; /* how to find references, when set */
 } LedgerAccount;
+
+/* A scan of points_entry by reference that serves many accounts. */
+typedef struct LedgerLookup
+{
+	Relation index;
+	Snapshot snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} LedgerLookup;
 
 /* A scan of points_account by its key that goes on to lock and write rows. */
 typedef struct LedgerAccess
@@ -165,6 +175,9 @@ extern const LedgerProgram *ledger_program(Ledger *ledger, const char *program);
 extern const char *const ledger_column_names[LEDGER_COLUMNS];
 extern void ledger_from_tuple(const Ledger *ledger, HeapTuple tuple, TupleDesc desc, PointsEntry *entry, bool *given);
 extern void ledger_to_values(const Ledger *ledger, const PointsEntry *entry, Datum *values, bool *nulls);
+extern void ledger_lookup_begin(
+	const Ledger *ledger, Relation entries, LedgerAccount *accounts, int count, LedgerLookup *lookup);
+extern void ledger_lookup_end(LedgerLookup *lookup);
 extern bool ledger_find_reference(const Ledger *ledger,
 								  Relation entries,
 								  const LedgerAccount *account,

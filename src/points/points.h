@@ -160,8 +160,19 @@ extern bool points_apply(PointsState *state, PointsEntry *entry, const PointsCon
 extern TimestampTz points_next_due(const PointsState *state);
 extern bool points_lapse(PointsState *state, TimestampTz until, PointsEntry *entry);
 extern PointsHold *points_find_hold(PointsState *state, int64 seq);
-extern void points_raise(const PointsRefusal *refusal) pg_attribute_noreturn();
 
+/* refusal.c: all but points_raise give false, so that callers can return it */
+extern void points_raise(const PointsRefusal *refusal) pg_attribute_noreturn();
+extern char *points_whose(const PointsEntry *entry);
+extern bool points_refuse(PointsRefusal *refusal, int sqlstate, const char *message, const char *detail, const char *hint);
+extern bool points_refuse_points(PointsRefusal *refusal, const PointsEntry *entry);
+extern bool points_refuse_overflow(PointsRefusal *refusal, const PointsEntry *entry);
+extern bool points_refuse_insufficient(
+	PointsRefusal *refusal, const PointsState *state, const PointsEntry *entry, int64 points);
+extern bool points_refuse_target(PointsRefusal *refusal, const PointsEntry *entry, const char *wanted);
+extern bool points_refuse_reversed(PointsRefusal *refusal, const PointsEntry *entry, int64 left);
+
+/* replay.c */
 extern const char *points_replay(PointsState *state, const PointsEntry *stored, const PointsContext *context);
 
 /* chain.c */
