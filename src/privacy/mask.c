@@ -1,6 +1,6 @@
 /*
- * Masks: folding, output, and the functions that SQL calls. The rules themselves stand in mask_number.c, mask_name.c and
- * mask_text.c.
+ * Masks: folding, output, and the functions that SQL calls. The rules themselves stand in mask_number.c, mask_phone.c,
+ * mask_name.c and mask_text.c.
  */
 #include "base/crm.h"
 
@@ -13,8 +13,6 @@
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/inet.h"
-
-static const MaskOptions no_options = {.left = 1, .right = 2, .style = "", .style_length = 0};
 
 /*
  * Make room for more bytes
@@ -250,88 +248,9 @@ mask_call(FunctionCallInfo fcinfo, MaskRule rule, int limit, int fill, const Mas
 								options));
 }
 
-/*
- * A mask without options but what to draw
- */
-#define PLAIN_MASK(name, rule, limit)                                                                                  \
-	PG_FUNCTION_INFO_V1(name);                                                                                         \
-	Datum name(PG_FUNCTION_ARGS)                                                                                       \
-	{                                                                                                                  \
-		return mask_call(fcinfo, rule, limit, 1, &no_options);                                                         \
-	}
-
-PLAIN_MASK(mask_all, hide_all, MASK_MAX_INPUT)
-PLAIN_MASK(mask_phone, hide_phone, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_bank_card, hide_bank_card, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_iban, hide_iban, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_uscc, hide_uscc, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_courier, hide_courier, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_wechat, hide_wechat, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_plate, hide_plate, MASK_MAX_SHAPE)
-PLAIN_MASK(mask_address, hide_address, MASK_MAX_INPUT)
-PLAIN_MASK(mask_nickname, hide_nickname, MASK_MAX_INPUT)
-PLAIN_MASK(mask_text, hide_text, MASK_MAX_INPUT)
-
-/*
- * mask_email(value, mask_domain, mask)
- */
-PG_FUNCTION_INFO_V1(mask_email);
-Datum
-mask_email(PG_FUNCTION_ARGS)
-{
-	MaskOptions options = {.domain = PG_GETARG_BOOL(1)};
-
-	return mask_call(fcinfo, hide_email, 1024, 2, &options);
-}
-
-/*
- * mask_id_number(value, keep_left, keep_right, mask)
- */
-PG_FUNCTION_INFO_V1(mask_id_number);
-Datum
-mask_id_number(PG_FUNCTION_ARGS)
-{
-	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
-
-	return mask_call(fcinfo, hide_id_number, MASK_MAX_SHAPE, 3, &options);
-}
-
-/*
- * mask_partial(value, keep_left, keep_right, mask)
- */
-PG_FUNCTION_INFO_V1(mask_partial);
-Datum
-mask_partial(PG_FUNCTION_ARGS)
-{
-	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
-
-	return mask_call(fcinfo, hide_partial, MASK_MAX_INPUT, 3, &options);
-}
-
-/*
- * mask_name(value, style, mask)
- */
-PG_FUNCTION_INFO_V1(mask_name);
-Datum
-mask_name(PG_FUNCTION_ARGS)
-{
-	text *style = PG_GETARG_TEXT_PP(1);
-	MaskOptions options = {.style = VARDATA_ANY(style), .style_length = VARSIZE_ANY_EXHDR(style)};
-
-	return mask_call(fcinfo, hide_name, MASK_MAX_INPUT, 2, &options);
-}
-
-/*
- * mask_ip(text, ipv4_bits, ipv6_bits)
- */
-PG_FUNCTION_INFO_V1(mask_ip);
-Datum
-mask_ip(PG_FUNCTION_ARGS)
-{
-	MaskOptions options = {.left = PG_GETARG_INT32(1), .right = PG_GETARG_INT32(2)};
-
-	return mask_call(fcinfo, hide_ip, MASK_MAX_SHAPE, 3, &options);
-}
+#define MASK_NAME(name) name
+#define MASK_CALL mask_call
+#include "privacy/mask_functions.h"
 
 /*
  * mask_ip(inet, ipv4_bits, ipv6_bits): the network alone
@@ -354,19 +273,6 @@ mask_ip_inet(PG_FUNCTION_ARGS)
 		ip_addr(result)[i / 8] |= ip_addr(value)[i / 8] & (0x80 >> (i % 8));
 	SET_INET_VARSIZE(result);
 	PG_RETURN_INET_P(result);
-}
-
-/*
- * mask_date(text, unit)
- */
-PG_FUNCTION_INFO_V1(mask_date);
-Datum
-mask_date(PG_FUNCTION_ARGS)
-{
-	text *unit = PG_GETARG_TEXT_PP(1);
-	MaskOptions options = {.style = VARDATA_ANY(unit), .style_length = VARSIZE_ANY_EXHDR(unit)};
-
-	return mask_call(fcinfo, hide_date, MASK_MAX_SHAPE, 2, &options);
 }
 
 /*

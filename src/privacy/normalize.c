@@ -132,6 +132,9 @@ normalize_phone(PG_FUNCTION_ARGS)
 		{
 			memmove((char *) national + code, national + code + 1, count - code);
 			count--;
+			/* Where 0 is dialled before an area code, no number begins with one. */
+			if (national[code] == '0')
+				PG_RETURN_NULL();
 		}
 		if (count - code < regions[i].least || count - code > regions[i].most)
 			PG_RETURN_NULL();

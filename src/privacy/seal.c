@@ -7,16 +7,12 @@
  */
 #include "base/crm.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
-#include "miscadmin.h"
-#include "privacy/keyring.h"
+#include "privacy/cipher.h"
 #include "privacy/seal.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -25,12 +21,8 @@
 #define SEAL_SHARED 1
 #define SEAL_PERSONAL 2
 #define SEAL_FIXED 10
-#define NONCE_BYTES 12
 #define TAG_BYTES 16
-#define MAX_LABEL 100
 #define MAX_ROW 200
-#define BLIND_BYTES 16
-#define CIPHER_SLOTS 16
 
 /* A sealed value taken apart. */
 typedef struct Sealed
@@ -48,130 +40,6 @@ typedef struct Sealed
 	const unsigned char *tag;
 } Sealed;
 
-/* Ciphers set up for a key and label, and the keys of MACs; OpenSSL's memory, so they live as long as the backend. */
-typedef struct CipherSlot
-{
-	bool used;
-	KeyPurpose purpose;
-	uint32 key_id;
-	int label_length;
-	char label[MAX_LABEL];
-	unsigned char key[KEY_BYTES];
-	EVP_CIPHER_CTX *seal;
-	EVP_CIPHER_CTX *open;
-	EVP_MAC_CTX *mac;
-} CipherSlot;
-
-static CipherSlot slots[CIPHER_SLOTS];
-static int next_slot = 0;
-static uint64 slots_generation = 0;
-
-static void
-forget_slot(CipherSlot *slot)
-{
-	EVP_CIPHER_CTX_free(slot->seal);
-	EVP_CIPHER_CTX_free(slot->open);
-	EVP_MAC_CTX_free(slot->mac);
-	explicit_bzero(slot, sizeof(CipherSlot));
-}
-
-static void
-openssl_failed(const char *what)
-{
-	ERR_clear_error();
-	ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("OpenSSL failed to %s", what)));
-}
-
-/*
- * The key for a purpose, key of the keyring, and label
- */
-static void
-derive_key(const KeyringKey *key, const char *label, int label_length, const unsigned char *person, unsigned char *out)
-{
-	static const char *const names[KEY_PURPOSES] = {"crm/v1/enc/", "crm/v1/index/", "crm/v1/pseudonym/"};
-	unsigned char secret[2 * KEY_BYTES];
-	char info[32 + MAX_LABEL];
-	int length = snprintf(info, sizeof(info), "%s%s%u/", names[key->purpose], person ? "person/" : "", key->id);
-
-	memcpy(info + length, label, label_length);
-	memcpy(secret, key->bytes, KEY_BYTES);
-	if (person != NULL)
-		memcpy(secret + KEY_BYTES, person, KEY_BYTES);
-	keyring_derive(secret, person ? 2 * KEY_BYTES : KEY_BYTES, info, length + label_length, out);
-	explicit_bzero(secret, sizeof(secret));
-}
-
-static EVP_CIPHER_CTX *
-new_cipher(const unsigned char *key, bool seal)
-{
-	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-
-	if (ctx == NULL || EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, NULL, seal) != 1)
-	{
-		EVP_CIPHER_CTX_free(ctx);
-		openssl_failed("set up a cipher");
-	}
-	return ctx;
-}
-
-static EVP_MAC_CTX *
-new_mac(const unsigned char *key)
-{
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
-	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
-
-	EVP_MAC_free(mac);
-	if (ctx == NULL || EVP_MAC_init(ctx, key, KEY_BYTES, params) != 1)
-	{
-		EVP_MAC_CTX_free(ctx);
-		openssl_failed("set up a keyed hash");
-	}
-	return ctx;
-}
-
-/*
- * The slot for a key and label
- */
-static CipherSlot *
-find_slot(const KeyringKey *key, uint64 generation, const char *label, int label_length)
-{
-	CipherSlot *slot;
-
-	if (generation != slots_generation)
-	{
-		for (int i = 0; i < CIPHER_SLOTS; i++)
-			forget_slot(&slots[i]);
-		slots_generation = generation;
-	}
-	for (int i = 0; i < CIPHER_SLOTS; i++)
-	{
-		slot = &slots[i];
-		if (slot->used && slot->purpose == key->purpose && slot->key_id == key->id &&
-			slot->label_length == label_length && memcmp(slot->label, label, label_length) == 0)
-			return slot;
-	}
-	slot = &slots[next_slot];
-	next_slot = (next_slot + 1) % CIPHER_SLOTS;
-	forget_slot(slot);
-	derive_key(key, label, label_length, NULL, slot->key);
-	if (key->purpose == KEY_ENC)
-	{
-		slot->seal = new_cipher(slot->key, true);
-		slot->open = new_cipher(slot->key, false);
-	}
-	else
-		slot->mac = new_mac(slot->key);
-	explicit_bzero(slot->key, sizeof(slot->key));
-	slot->purpose = key->purpose;
-	slot->key_id = key->id;
-	slot->label_length = label_length;
-	memcpy(slot->label, label, label_length);
-	slot->used = true;
-	return slot;
-}
-
 /*
  * Take a value apart: false when it is not sound
  */
@@ -185,7 +53,7 @@ parse_sealed(const unsigned char *bytes, Size size, Sealed *sealed)
 	sealed->key_id = (uint32) bytes[3] << 24 | (uint32) bytes[4] << 16 | (uint32) bytes[5] << 8 | bytes[6];
 	sealed->label_length = bytes[7];
 	sealed->row_length = bytes[8] << 8 | bytes[9];
-	if (sealed->key_id == 0 || sealed->label_length > MAX_LABEL || sealed->row_length > MAX_ROW ||
+	if (sealed->key_id == 0 || sealed->label_length > SEAL_MAX_LABEL || sealed->row_length > MAX_ROW ||
 		(sealed->algorithm == SEAL_PERSONAL && sealed->row_length == 0))
 		return false;
 	sealed->header = SEAL_FIXED + sealed->label_length + sealed->row_length;
@@ -198,29 +66,6 @@ parse_sealed(const unsigned char *bytes, Size size, Sealed *sealed)
 	sealed->text_length = size - sealed->header - NONCE_BYTES - TAG_BYTES;
 	sealed->tag = sealed->text + sealed->text_length;
 	return true;
-}
-
-/*
- * A random nonce; they are fetched by the dozen, since asking takes longer than sealing
- */
-static void
-next_nonce(unsigned char *nonce)
-{
-	static unsigned char pool[64 * NONCE_BYTES];
-	static int left = 0;
-	static int owner = 0;
-
-	/* A child process must not repeat what its parent has fetched. */
-	if (left == 0 || owner != MyProcPid)
-	{
-		left = 0;
-		if (!pg_strong_random(pool, sizeof(pool)))
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
-		left = 64;
-		owner = MyProcPid;
-	}
-	left--;
-	memcpy(nonce, pool + left * NONCE_BYTES, NONCE_BYTES);
 }
 
 /*
@@ -241,10 +86,10 @@ seal_text(const char *s, int length, const char *label, int label_length, const 
 	int written;
 	bool ok;
 
-	if (label_length == 0 || label_length > MAX_LABEL)
+	if (label_length == 0 || label_length > SEAL_MAX_LABEL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a label has 1 to %d bytes", MAX_LABEL),
+				 errmsg("a label has 1 to %d bytes", SEAL_MAX_LABEL),
 				 errdetail("This one has %d.", label_length),
 				 errhint("Name the column, such as contact.phone.")));
 	if (row_length > MAX_ROW || (personal && row_length == 0))
@@ -268,18 +113,18 @@ seal_text(const char *s, int length, const char *label, int label_length, const 
 	bytes[9] = row_length;
 	memcpy(bytes + SEAL_FIXED, label, label_length);
 	memcpy(bytes + SEAL_FIXED + label_length, row, row_length);
-	next_nonce(bytes + header);
+	cipher_nonce(bytes + header);
 
 	if (personal)
 	{
 		(void) person_key_get(row, row_length, true, person);
-		derive_key(key, label, label_length, person, derived);
+		cipher_key(key, label, label_length, person, derived);
 		explicit_bzero(person, sizeof(person));
-		ctx = new_cipher(derived, true);
+		ctx = cipher_new(derived, true);
 		explicit_bzero(derived, sizeof(derived));
 	}
 	else
-		ctx = find_slot(key, generation, label, label_length)->seal;
+		ctx = cipher_find(key, generation, label, label_length)->seal;
 	ok = EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, bytes + header) == 1 &&
 		 EVP_EncryptUpdate(ctx, NULL, &written, bytes, header) == 1 &&
 		 EVP_EncryptUpdate(ctx, bytes + header + NONCE_BYTES, &written, (const unsigned char *) s, length) == 1 &&
@@ -288,7 +133,7 @@ seal_text(const char *s, int length, const char *label, int label_length, const 
 	if (personal)
 		EVP_CIPHER_CTX_free(ctx);
 	if (!ok)
-		openssl_failed("seal a value");
+		cipher_failed("seal a value");
 	return result;
 }
 
@@ -309,13 +154,13 @@ open_parsed(const Sealed *sealed, const KeyringKey *key, uint64 generation)
 	{
 		if (!person_key_get(sealed->row, sealed->row_length, false, person))
 			return NULL;
-		derive_key(key, sealed->label, sealed->label_length, person, derived);
+		cipher_key(key, sealed->label, sealed->label_length, person, derived);
 		explicit_bzero(person, sizeof(person));
-		ctx = new_cipher(derived, false);
+		ctx = cipher_new(derived, false);
 		explicit_bzero(derived, sizeof(derived));
 	}
 	else
-		ctx = find_slot(key, generation, sealed->label, sealed->label_length)->open;
+		ctx = cipher_find(key, generation, sealed->label, sealed->label_length)->open;
 	/* Nothing is handed out before the tag has been found right. */
 	ok = EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, sealed->nonce) == 1 &&
 		 EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, (void *) sealed->tag) == 1 &&
@@ -561,86 +406,4 @@ reseal(PG_FUNCTION_ARGS)
 					   sealed.algorithm == SEAL_PERSONAL);
 	explicit_bzero(plain, sealed.text_length);
 	PG_RETURN_POINTER(result);
-}
-
-/*
- * HMAC of a text under the key for a purpose and label
- */
-static void
-keyed_hash(const KeyringKey *key, uint64 generation, text *value, text *label, unsigned char *mac)
-{
-	size_t size = 0;
-	int label_length = VARSIZE_ANY_EXHDR(label);
-	EVP_MAC_CTX *ctx;
-
-	if (label_length > MAX_LABEL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a label has at most %d bytes", MAX_LABEL),
-				 errdetail("This one has %d.", label_length)));
-	ctx = find_slot(key, generation, VARDATA_ANY(label), label_length)->mac;
-	/* Without a key, init starts again with the one it has. */
-	if (EVP_MAC_init(ctx, NULL, 0, NULL) != 1 ||
-		EVP_MAC_update(ctx, (unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) != 1 ||
-		EVP_MAC_final(ctx, mac, &size, KEY_BYTES) != 1 || size != KEY_BYTES)
-		openssl_failed("compute a keyed hash");
-}
-
-static Datum
-blind_value(const KeyringKey *key, uint64 generation, text *value, text *label)
-{
-	unsigned char mac[KEY_BYTES] = {0};
-
-	keyed_hash(key, generation, value, label, mac);
-	return PointerGetDatum(sealed_from_bytes(mac, BLIND_BYTES));
-}
-
-/*
- * blind_index(value, label): what an index can find a sealed value by
- */
-PG_FUNCTION_INFO_V1(blind_index);
-Datum
-blind_index(PG_FUNCTION_ARGS)
-{
-	uint64 generation;
-	const KeyringKey *key = keyring_active(KEY_INDEX, &generation);
-
-	return blind_value(key, generation, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1));
-}
-
-/*
- * blind_indexes(value, label): under every index key, active and old, for look-ups while keys rotate
- */
-PG_FUNCTION_INFO_V1(blind_indexes);
-Datum
-blind_indexes(PG_FUNCTION_ARGS)
-{
-	int count;
-	int found = 0;
-	uint64 generation;
-	const KeyringKey *now = keyring_keys_now(&count, &generation);
-	Datum *values = palloc(sizeof(Datum) * (count + 1));
-
-	for (int i = 0; i < count; i++)
-		if (now[i].purpose == KEY_INDEX)
-			values[found++] = blind_value(&now[i], generation, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1));
-	PG_RETURN_ARRAYTYPE_P(construct_array(values, found, BYTEAOID, -1, false, TYPALIGN_INT));
-}
-
-/*
- * mask_hash(value, label): a pseudonym, the same for the same value and label
- */
-PG_FUNCTION_INFO_V1(mask_hash);
-Datum
-mask_hash(PG_FUNCTION_ARGS)
-{
-	uint64 generation;
-	const KeyringKey *key = keyring_active(KEY_PSEUDONYM, &generation);
-	unsigned char mac[KEY_BYTES] = {0};
-	char shown[2 * BLIND_BYTES + 1];
-
-	keyed_hash(key, generation, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1), mac);
-	for (int i = 0; i < BLIND_BYTES; i++)
-		snprintf(shown + 2 * i, 3, "%02x", mac[i]);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(shown, 2 * BLIND_BYTES));
 }

@@ -1,4 +1,5 @@
 """Masks are total, and never show more than their policy allows: judged here by counting what is left to see, not by a second mask."""
+import os
 import random
 import re
 import sys
@@ -75,11 +76,18 @@ def alnum(text):
     return sum(c.isalnum() for c in text)
 
 
+# What doc/masks.md says of phones, drawn: the prefix of a country is no part of the person's number.
+PHONE_SHAPES = [re.compile(shape.replace("#", FILL)) for shape in (
+    r"1\d{2}#{4}\d{4}", r"(\+|00|)86[ -]?1\d{2}#{4}\d{4}", r"(\+|00|)85[23][ -]?\d{2}#{4}\d{2}", r"09\d{2}[ -]?#{3}\d{3}", r"(\+|00|)886[ -]?9\d{2}#{3}\d{3}", r"0\d{2,3}[ -]?#{4,}\d{2}",
+    r"[48]00#{5}\d{2}", r"\d{2}#{4}\d{2}", r"#{5}\d{2}", r"(\+|00)([17]|[2-9]\d|[2-9]\d{2})[ -]?#{6,}\d{4}", r"(\+|00)([17]|[2-9]\d|[2-9]\d{2})[ -]?#{6}\d{3}",
+    r"(\+|00)([17]|[2-9]\d|[2-9]\d{2})[ -]?#{3,}\d{2}", r"(\+|00)([17]|[2-9]\d|[2-9]\d{2})[ -]?#+")]
+
+
 def phone(v, m):
-    d = digits(m)
-    v = fold(v) if d else v
-    return re.fullmatch(r"[0-9+ -]*", m) and (d == 0 or d <= digits(v) - 3) and d <= 12 and not re.search(r"\d{9}", m) \
-        and len(re.sub(r"^(\+\d{1,3}|00\d{1,3}|86|85[23]|886)(?=\D|\d)", "", m)) <= 12
+    if set(m) <= {FILL}:
+        return True
+    body = re.sub(f"-{FILL}{{4}}$", "", m)
+    return digits(m) <= digits(fold(v)) - 3 and any(shape.fullmatch(body) for shape in PHONE_SHAPES)
 
 
 def email(v, m):
@@ -125,6 +133,10 @@ MASKS = [
 ]
 LARGE = [unit * (1000000 // len(unit.encode())) for unit in ["1", "13812341234 ", "a", "a@x.cn ", "张", "１", "\u200d", "\u0301", "👨‍👩‍👧", "-", " ", "省市区", "a.", "1-", "王·", "🇨", "\u0600", "ﷺ"]]
 
+# They are the same for every seed: CRM_FUZZ_LARGE=0 leaves them out when many seeds are tried.
+if os.environ.get("CRM_FUZZ_LARGE") == "0":
+    LARGE = []
+
 values = [value().replace("\0", "") for _ in range(count)]
 cursor.execute("CREATE TEMP TABLE fuzz (part int, i int, v text)")
 for part, batch in enumerate((values, LARGE)):
@@ -142,7 +154,7 @@ for expression, allowed in MASKS:
             continue
         for v, m in zip(batch, results):
             ip_or_date = "replace" in expression
-            clear = shown(m.replace("*", "")) if ip_or_date else m if "mask_text" in expression else shown(m)
+            clear = shown(m.replace("*", "")) if ip_or_date else m if "mask_text" in expression or allowed is phone else shown(m)
             if not allowed(v, clear) or (m == v and alnum(v) > 0 and not ip_or_date and "mask_text" not in expression):
                 bad += 1
                 told[expression] = told.get(expression, 0) + 1
