@@ -151,7 +151,8 @@ mask_phone_digits(MaskOut *out, const Phone *phone, int count)
 		const char *code = phone->digits + dialled;
 		int code_length = prefix - dialled;
 
-		if (national > 15 - code_length)
+		/* So few digits after a prefix are no number. */
+		if (national > 15 - code_length || national < 5)
 			return false;
 		if (code_length == 2 && memcmp(code, "86", 2) == 0 && is_mobile(d, national))
 			left = 3, right = 4;
@@ -166,7 +167,7 @@ mask_phone_digits(MaskOut *out, const Phone *phone, int count)
 		else if (national == 9)
 			right = 3;
 		else
-			right = national >= 5 ? 2 : 0;
+			right = 2;
 	}
 	else if (is_mobile(d, national))
 		left = 3, right = 4;

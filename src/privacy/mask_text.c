@@ -14,6 +14,9 @@
 /* A number written with separators has no more characters than this. */
 #define MAX_NUMBER 64
 
+/* A character that looks like two digits, such as a circled 20, is read as this plus the number. */
+#define TWO_DIGITS 0x200
+
 typedef struct Reader
 {
 	const char *s;
@@ -21,7 +24,33 @@ typedef struct Reader
 } Reader;
 
 /*
- * What a character looks like: ASCII, 0 when it is like none, -1 when nobody sees it
+ * The digits in the compatible form of a character, such as a circled 20 or the 1 of a day: as looks_like
+ */
+static int
+looks_like_digits(uint32 c)
+{
+	StringInfoData plain;
+	unsigned char utf8[8];
+	int digits = 0;
+	int value = 0;
+
+	/* Negative and sans-serif circles have no such form. */
+	if (c >= 0x24EB && c <= 0x24F4)
+		return TWO_DIGITS + 11 + (c - 0x24EB);
+	if (c == 0x24FE || c == 0x277F || c == 0x2789 || c == 0x2793)
+		return TWO_DIGITS + 10;
+	initStringInfo(&plain);
+	unicode_to_utf8(c, utf8);
+	unicode_compat((char *) utf8, pg_utf_mblen(utf8), &plain);
+	for (int i = 0; i < plain.len && digits < 2; i++)
+		if (is_digit(plain.data[i]))
+			value = value * 10 + plain.data[i] - '0', digits++;
+	pfree(plain.data);
+	return digits == 2 ? TWO_DIGITS + value : digits == 1 ? '0' + value : 0;
+}
+
+/*
+ * What a character looks like: ASCII, two digits, 0 when it is like none, -1 when nobody sees it
  */
 static int
 looks_like(uint32 c)
@@ -53,13 +82,22 @@ looks_like(uint32 c)
 		(c >= 0xE0000 && c <= 0xE0FFF) || (c >= 0x300 && c <= 0x36F))
 		return -1;
 	/* Ideographs and kana, most of what is not ASCII, are no digits. */
-	if (c >= 0x2E80 && c <= 0xA4CF)
+	if (c >= 0x2E80 && c <= 0xA4CF && !(c >= 0x3200 && c <= 0x33FF))
 		return 0;
 	for (int i = 0; i < lengthof(digits); i++)
 		if (c >= digits[i].first && c <= digits[i].last)
 			return digits[i].digit + (c - digits[i].first);
 	value = unicode_digit_value(c);
+	if (value < 0 && (c == 0xBC || c == 0xBD || c == 0xBE || (c >= 0x2150 && c <= 0x218F) || (c >= 0x2460 && c <= 0x27BF) ||
+					  (c >= 0x3200 && c <= 0x33FF) || (c >= 0x1F100 && c <= 0x1F10A)))
+		return looks_like_digits(c);
 	return value >= 0 ? '0' + value : 0;
+}
+
+static bool
+is_number(int c)
+{
+	return (c >= '0' && c <= '9') || c >= TWO_DIGITS;
 }
 
 /*
@@ -123,13 +161,18 @@ mask_number(MaskOut *out, const Reader *reader, int from)
 		int before = at;
 
 		c = next_seen(reader, &at);
-		if (c >= '0' && c <= '9')
+		if (is_number(c))
 		{
 			if (apart)
 				groups[++group] = 0;
 			apart = false;
 			separators = 0;
-			digits[count++] = c;
+			if (c >= TWO_DIGITS && count < MAX_NUMBER - 1)
+			{
+				digits[count++] = '0' + (c - TWO_DIGITS) / 10;
+				groups[group]++;
+			}
+			digits[count++] = c >= TWO_DIGITS ? '0' + (c - TWO_DIGITS) % 10 : c;
 			groups[group]++;
 			ends[group] = end = at;
 			longest = Max(longest, groups[group]);
@@ -141,7 +184,7 @@ mask_number(MaskOut *out, const Reader *reader, int from)
 			int ahead = at;
 			int next = next_seen(reader, &ahead);
 
-			if (next >= '0' && next <= '9')
+			if (is_number(next))
 				break;
 			digits[count++] = 'X';
 			last_x = true;
@@ -163,7 +206,7 @@ mask_number(MaskOut *out, const Reader *reader, int from)
 		for (at = end; at < reader->length;)
 		{
 			c = next_seen(reader, &at);
-			if (c < '0' || c > '9')
+			if (!is_number(c))
 				break;
 			end = at;
 		}
@@ -194,8 +237,7 @@ mask_number(MaskOut *out, const Reader *reader, int from)
 			mask_shown(out, digits, d - digits);
 			mask_middle(out, d, 11, 3, 4);
 			/* A virtual number routes by its extension. */
-			if (g < group && groups[g + 1] <= 6 && next_seen(reader, &dash) == '-' && (c = next_seen(reader, &dash)) >= '0' &&
-				c <= '9')
+			if (g < group && groups[g + 1] <= 6 && next_seen(reader, &dash) == '-' && is_number(next_seen(reader, &dash)))
 			{
 				extension = ends[g + 1];
 				mask_char(out, '-');
@@ -319,7 +361,7 @@ hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 			after++;
 		else if ((c = next_seen(&reader, &after)) == 0)
 			break;
-		if (!addresses && !(c >= '0' && c <= '9') && c != '+')
+		if (!addresses && !is_number(c) && c != '+')
 		{
 			previous = c;
 			at = after;
@@ -345,7 +387,7 @@ hide_text(MaskOut *out, const char *s, int length, const MaskOptions *options)
 				searched = Max(word - 1, at);
 			}
 		}
-		if (end == at && ((c >= '0' && c <= '9') || c == '+') && !(previous >= '0' && previous <= '9'))
+		if (end == at && (is_number(c) || c == '+') && !is_number(previous))
 		{
 			out->start = out->length;
 			end = mask_number(out, &reader, at);
