@@ -40,6 +40,48 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'unseal';
 COMMENT ON FUNCTION unseal(sealed, text, text) IS 'the text in a sealed value, which must have been sealed for this label and row. Errors as of unseal(sealed)';
 REVOKE EXECUTE ON FUNCTION unseal(sealed, text, text) FROM PUBLIC;
 
+CREATE FUNCTION clear(value sealed) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'unseal';
+COMMENT ON FUNCTION clear(sealed) IS 'unseal(sealed), under a name that text has too';
+REVOKE EXECUTE ON FUNCTION clear(sealed) FROM PUBLIC;
+
+CREATE FUNCTION clear(value text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN value;
+COMMENT ON FUNCTION clear(text) IS 'the text itself, so that one query serves plain and sealed columns';
+
+CREATE FUNCTION seal_unbound(value text) RETURNS sealed
+LANGUAGE sql VOLATILE STRICT
+RETURN crm.seal(value, '-', pg_catalog.pg_current_xact_id()::pg_catalog.text);
+COMMENT ON FUNCTION seal_unbound(text) IS 'what assigning a text to a sealed column does: seals it under the label -, for a trigger of the same transaction to bind to its column and row. Errors as of seal()';
+CREATE CAST (text AS sealed) WITH FUNCTION seal_unbound(text) AS ASSIGNMENT;
+CREATE CAST (varchar AS sealed) WITH FUNCTION seal_unbound(text) AS ASSIGNMENT;
+
+CREATE FUNCTION contact_finding(value text, kind text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE kind
+    WHEN 'name' THEN CASE WHEN crm.normalize_name(value) IS NULL THEN 'missing' END
+    WHEN 'phone' THEN CASE WHEN coalesce(pg_catalog.btrim(value), '') = '' THEN 'missing' WHEN crm.normalize_phone(value) IS NULL THEN 'invalid' END
+    WHEN 'email' THEN CASE WHEN coalesce(pg_catalog.btrim(value), '') = '' THEN 'missing' WHEN crm.normalize_email(value) IS NULL THEN 'invalid' END
+    WHEN 'address' THEN CASE WHEN coalesce(pg_catalog.btrim(value), '') = '' THEN 'missing' END
+    -- Other papers have numbers of other forms: only what looks like a resident ID is judged as one.
+    WHEN 'id_number' THEN CASE WHEN value ~ '^\s*([0-9]{15}|[0-9]{17}[0-9Xx])\s*$' AND crm.id_15_to_18(pg_catalog.btrim(value)) IS NULL
+                                    AND NOT crm.is_cn_id(pg_catalog.upper(pg_catalog.btrim(value))) THEN 'invalid' END
+END;
+COMMENT ON FUNCTION contact_finding(text, text) IS 'what is wrong with a contact value of a kind (name, phone, email, address, id_number): missing, invalid, or null';
+
+CREATE FUNCTION contact_finding(value sealed, kind text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN crm.contact_finding(crm.unseal(value), kind);
+EXCEPTION WHEN SQLSTATE 'CV102' THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION contact_finding(sealed, text) IS 'contact_finding(text, text) of a sealed value, for readers who may not open it; null for what cannot be opened. Errors: CV101 no keyring';
+
 CREATE FUNCTION sealed_for(value sealed, label text, row_id text) RETURNS sealed
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION sealed_for(sealed, text, text) IS 'the value if it was sealed for this label and row, else null: mask_phone(sealed_for(phone, ...)) shows no value that was moved here from elsewhere';

@@ -82,8 +82,30 @@ END
 $$;
 COMMENT ON FUNCTION run_script(text) IS 'runs the parts of a store script in the caller''s search_path';
 
+CREATE FUNCTION require_sealing() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    denied text;
+BEGIN
+    SELECT string_agg(f::regprocedure::text, ', ' ORDER BY n) INTO denied
+    FROM unnest('{crm.unseal(crm.sealed),"crm.unseal(crm.sealed,text)",crm.clear(crm.sealed),crm.reseal(crm.sealed),"crm.blind_index(text,text)",
+                  "crm.blind_indexes(text,text)",crm.keyring_keys(),crm.shred_key(text),crm.has_key(text)}'::text[]) WITH ORDINALITY u (f, n)
+    WHERE NOT has_function_privilege(f::regprocedure, 'EXECUTE');
+    IF denied IS NOT NULL THEN
+        RAISE EXCEPTION 'the owner of a sealed store must be able to open what it keeps'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = format('Role "%s" may not execute %s.', CURRENT_USER, denied),
+                  HINT = format('GRANT EXECUTE ON FUNCTION %s TO %I', denied, CURRENT_USER);
+    END IF;
+    -- Each key that is needed is asked for once: without one nothing could be stored.
+    PERFORM crm.unseal(crm.seal('', 'crm')), crm.blind_index('', 'crm');
+END
+$$;
+COMMENT ON FUNCTION require_sealing() IS 'raises unless the current role can seal, open and index values. Errors: CV101 no keyring or no key for a purpose, 42501';
+
 CREATE FUNCTION create_store(name text, seed boolean DEFAULT true, time_zone text DEFAULT 'Asia/Shanghai',
-                             currency text DEFAULT 'CNY', language text DEFAULT 'zh')
+                             currency text DEFAULT 'CNY', language text DEFAULT 'zh', sealed boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -115,8 +137,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'The languages of a store are zh and en.';
     END IF;
 
+    IF sealed THEN
+        PERFORM crm.require_sealing();
+    END IF;
+
     EXECUTE format('CREATE SCHEMA %I', name);
-    EXECUTE format('COMMENT ON SCHEMA %I IS %L', name, 'a store of the extension crm');
+    -- The script asks for this comment when it makes the tables, and a dump carries it.
+    EXECUTE format('COMMENT ON SCHEMA %I IS %L', name, CASE WHEN sealed THEN 'a sealed store of the extension crm' ELSE 'a store of the extension crm' END);
     PERFORM set_config('search_path', format('%I, crm, pg_temp', name), true);
     PERFORM crm.run_script(crm.store_script());
     IF seed THEN
@@ -127,8 +154,8 @@ BEGIN
     PERFORM crm.write_manifest(name);
 END
 $$;
-COMMENT ON FUNCTION create_store(text, boolean, text, text, text) IS
-'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. Errors: 42P06 exists, 42939 reserved name, 22023 bad time zone, currency or language';
+COMMENT ON FUNCTION create_store(text, boolean, text, text, text, boolean) IS
+'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. sealed => true keeps names, phones, e-mail and postal addresses, WeChat names and ID numbers as crm.sealed, which takes a keyring and EXECUTE on the functions that open it. Errors: CV101 no keyring, 42501 the owner may not unseal, 42P06 exists, 42939 reserved name, 22023 bad time zone, currency or language';
 
 CREATE FUNCTION drop_store(name text, confirm text) RETURNS void
 LANGUAGE plpgsql

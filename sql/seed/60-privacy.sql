@@ -34,6 +34,10 @@ INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) V
     ('restriction', 'reason', 'redact', 0, true, 'free text'),
     ('legal_hold', 'reason', 'redact', 0, true, 'free text');
 
+INSERT INTO privacy_rule (table_name, column_name, erase, exported, why)
+SELECT 'contact', a.attname, 'keep', false, 'goes with the row; a keyed hash tells the person nothing' FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = 'contact'::regclass AND a.attname IN ('phone_index', 'email_index', 'name_index', 'pinyin_index') AND NOT a.attisdropped;
+
 INSERT INTO retention_rule (rule, action, table_name, time_column, keep) VALUES
     ('silent customers', 'erase_customer', NULL, NULL, '5 years'),
     ('access log', 'delete', 'contact_access', 'at', '3 years');

@@ -203,8 +203,9 @@ BEGIN
     ON CONFLICT (customer_id) DO UPDATE
         SET name = coalesce(EXCLUDED.name, t.name), phone = coalesce(EXCLUDED.phone, t.phone),
             email = coalesce(EXCLUDED.email, t.email), address = coalesce(EXCLUDED.address, t.address), source = 'order'
-        WHERE (coalesce(EXCLUDED.name, t.name), coalesce(EXCLUDED.phone, t.phone), coalesce(EXCLUDED.email, t.email), coalesce(EXCLUDED.address, t.address))
-              IS DISTINCT FROM (t.name, t.phone, t.email, t.address);
+        WHERE (coalesce(crm.clear(EXCLUDED.name), crm.clear(t.name)), coalesce(crm.clear(EXCLUDED.phone), crm.clear(t.phone)),
+               coalesce(crm.clear(EXCLUDED.email), crm.clear(t.email)), coalesce(crm.clear(EXCLUDED.address), crm.clear(t.address)))
+              IS DISTINCT FROM (crm.clear(t.name), crm.clear(t.phone), crm.clear(t.email), crm.clear(t.address));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION put_contacts(bigint[], text[], text[], text[], text[]) FROM PUBLIC;

@@ -11,10 +11,26 @@ COMMENT ON COLUMN contact.legal_basis IS 'written with a change: the ground for 
 COMMENT ON COLUMN contact.provenance IS 'source, time and legal basis of each field; * is for the fields without an entry of their own';
 COMMENT ON COLUMN contact.name_pinyin IS 'the name as it is typed, 张三 as zhangsan; kept by a trigger';
 COMMENT ON COLUMN contact.name_initials IS 'first letters of the name''s syllables, zs; kept by a trigger';
-CREATE INDEX contact_pinyin ON contact (name_pinyin text_pattern_ops);
-CREATE INDEX contact_initials ON contact (name_initials text_pattern_ops);
-CREATE INDEX contact_phone ON contact (phone);
-CREATE INDEX contact_email ON contact (email);
+DO $do$
+BEGIN
+    IF NOT is_sealed() THEN
+        CREATE INDEX contact_pinyin ON contact (name_pinyin text_pattern_ops);
+        CREATE INDEX contact_initials ON contact (name_initials text_pattern_ops);
+        CREATE INDEX contact_phone ON contact (phone);
+        CREATE INDEX contact_email ON contact (email);
+    END IF;
+END
+$do$;
+
+ALTER TABLE settings ADD COLUMN person_realm text NOT NULL DEFAULT gen_random_uuid()::text CHECK (person_realm ~ '^[^/]{1,100}$');
+COMMENT ON COLUMN settings.person_realm IS 'tells persons of this store from those of others in the key folder; never changed, and the same in a restored copy';
+
+CREATE FUNCTION person_of(customer_id bigint) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.person_realm || '/' || person_of.customer_id FROM settings s;
+END;
+COMMENT ON FUNCTION person_of(bigint) IS 'under this name crm.seal(value, label, person_of(customer_id), personal => true) seals a value for a customer, so that erase_customer destroys its key';
 
 CREATE TABLE contact_change (
     customer_id bigint NOT NULL REFERENCES customer,
@@ -54,6 +70,15 @@ $$;
 COMMENT ON FUNCTION contact_hash(text) IS 'keyed hash of a contact value; null without a keyring';
 REVOKE EXECUTE ON FUNCTION contact_hash(text) FROM PUBLIC;
 
+CREATE FUNCTION clear_contact(c contact) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT jsonb_build_object('name', crm.clear(c.name), 'phone', crm.clear(c.phone), 'email', crm.clear(c.email), 'wechat', crm.clear(c.wechat),
+                              'id_number', crm.clear(c.id_number), 'address', crm.clear(c.address));
+END;
+COMMENT ON FUNCTION clear_contact(contact) IS 'the fields of a contact that a sealed store seals, in clear';
+REVOKE EXECUTE ON FUNCTION clear_contact(contact) FROM PUBLIC;
+
 CREATE FUNCTION contact_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -62,6 +87,7 @@ DECLARE
     fields CONSTANT text[] := '{name,phone,email,wechat,id_number,address,gender,birth_date}';
     stamp jsonb := jsonb_strip_nulls(jsonb_build_object('source', coalesce(NEW.source, 'staff'), 'at', now(), 'basis', NEW.legal_basis));
     incoming text := coalesce(NEW.source, 'staff');
+    kept jsonb;
     was jsonb;
     becomes jsonb;
     before text;
@@ -79,8 +105,8 @@ BEGIN
     NEW.legal_basis := NULL;
     IF TG_OP = 'INSERT' THEN
         NEW.provenance := jsonb_build_object('*', stamp);
-        NEW.name_pinyin := crm.name_pinyin(NEW.name::text);
-        NEW.name_initials := crm.name_initials(NEW.name::text);
+        NEW.name_pinyin := crm.name_pinyin(crm.clear(NEW.name));
+        NEW.name_initials := crm.name_initials(crm.clear(NEW.name));
         RETURN NEW;
     END IF;
     NEW.provenance := OLD.provenance;
@@ -88,14 +114,15 @@ BEGIN
        = (NEW.name, NEW.phone, NEW.email, NEW.wechat, NEW.id_number, NEW.address, NEW.gender, NEW.birth_date)::text THEN
         RETURN NEW;
     END IF;
-    was := to_jsonb(OLD);
-    becomes := to_jsonb(NEW);
+    kept := to_jsonb(OLD);
+    was := kept || clear_contact(OLD);
+    becomes := to_jsonb(NEW) || clear_contact(NEW);
     FOREACH field IN ARRAY fields
     LOOP
         CONTINUE WHEN was -> field = becomes -> field;
         before := coalesce(OLD.provenance #>> ARRAY[field, 'source'], OLD.provenance #>> '{*,source}', 'staff');
         IF was ->> field IS NOT NULL AND source_rank(incoming) < source_rank(before) THEN
-            refused := coalesce(refused, '{}') || jsonb_build_object(field, was -> field);
+            refused := coalesce(refused, '{}') || jsonb_build_object(field, kept -> field);
         ELSE
             NEW.provenance := NEW.provenance || jsonb_build_object(field, stamp);
             touched := true;
@@ -110,8 +137,8 @@ BEGIN
     END IF;
     IF touched THEN
         NEW.updated_at := now();
-        NEW.name_pinyin := crm.name_pinyin(NEW.name::text);
-        NEW.name_initials := crm.name_initials(NEW.name::text);
+        NEW.name_pinyin := crm.name_pinyin(crm.clear(NEW.name));
+        NEW.name_initials := crm.name_initials(crm.clear(NEW.name));
     END IF;
     RETURN NEW;
 END
@@ -119,6 +146,68 @@ $$;
 COMMENT ON FUNCTION contact_written() IS 'trigger: keeps provenance, contact_change and name_pinyin; what a third party says never replaces what the person said';
 REVOKE EXECUTE ON FUNCTION contact_written() FROM PUBLIC;
 CREATE TRIGGER written BEFORE INSERT OR UPDATE ON contact FOR EACH ROW EXECUTE FUNCTION contact_written();
+
+CREATE FUNCTION seal_field(value sealed, field text, person text, personal boolean) RETURNS sealed
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    label text := 'contact.' || field;
+BEGIN
+    -- What is bound stays as it is: what a restore or a resealing brings, and what an update leaves alone.
+    IF value IS NULL OR crm.sealed_for(value, label, person) IS NOT NULL THEN
+        RETURN value;
+    END IF;
+    -- A text assigned in this transaction, or the value of another customer after a merge; nothing else is taken over.
+    RETURN crm.seal(CASE WHEN crm.sealed_for(value, '-', pg_current_xact_id()::text) IS NULL THEN crm.unseal(value, label) ELSE crm.unseal(value) END,
+                    label, person, personal);
+END
+$$;
+COMMENT ON FUNCTION seal_field(sealed, text, text, boolean) IS 'a value of contact, bound to its field and person. Errors: CV102 it was sealed for something else';
+REVOKE EXECUTE ON FUNCTION seal_field(sealed, text, text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION contact_sealed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    person text := person_of(NEW.customer_id);
+    personal boolean := crm.erasure_reach() = 'backups';
+BEGIN
+    NEW.name := seal_field(NEW.name, 'name', person, personal);
+    NEW.phone := seal_field(NEW.phone, 'phone', person, personal);
+    NEW.email := seal_field(NEW.email, 'email', person, personal);
+    NEW.wechat := seal_field(NEW.wechat, 'wechat', person, personal);
+    NEW.id_number := seal_field(NEW.id_number, 'id_number', person, personal);
+    NEW.address := seal_field(NEW.address, 'address', person, personal);
+    -- In clear, pinyin would tell the name.
+    NEW.name_pinyin := NULL;
+    NEW.name_initials := NULL;
+    IF TG_OP = 'INSERT' OR NEW.name::text IS DISTINCT FROM OLD.name::text OR NEW.name_index IS NULL THEN
+        NEW.name_index := crm.blind_index(coalesce(crm.normalize_name(crm.clear(NEW.name)), crm.clear(NEW.name)), 'contact.name');
+        NEW.pinyin_index := crm.blind_index(crm.name_pinyin(crm.clear(NEW.name)), 'contact.pinyin');
+    END IF;
+    IF TG_OP = 'INSERT' OR NEW.phone::text IS DISTINCT FROM OLD.phone::text OR NEW.phone_index IS NULL THEN
+        NEW.phone_index := crm.blind_index(coalesce(crm.normalize_phone(crm.clear(NEW.phone)), crm.clear(NEW.phone)), 'contact.phone');
+    END IF;
+    IF TG_OP = 'INSERT' OR NEW.email::text IS DISTINCT FROM OLD.email::text OR NEW.email_index IS NULL THEN
+        NEW.email_index := crm.blind_index(coalesce(crm.normalize_email(crm.clear(NEW.email)), crm.clear(NEW.email)), 'contact.email');
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION contact_sealed() IS 'trigger of a sealed store: binds what was written to its field and person, and keeps the blind indexes';
+REVOKE EXECUTE ON FUNCTION contact_sealed() FROM PUBLIC;
+DO $do$
+BEGIN
+    IF is_sealed() THEN
+        -- By its name it comes after the trigger that compares the values and drops what may not replace them.
+        CREATE TRIGGER written_sealed BEFORE INSERT OR UPDATE ON contact FOR EACH ROW EXECUTE FUNCTION contact_sealed();
+    ELSE
+        DROP FUNCTION contact_sealed();
+    END IF;
+END
+$do$;
 
 CREATE FUNCTION contact_removed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -144,6 +233,38 @@ CREATE VIEW contact_provenance AS
     WHERE f.known;
 COMMENT ON VIEW contact_provenance IS 'of each known contact field: who said it, when, and the legal basis; never the value';
 
+DO $do$
+BEGIN
+    -- The input of a sealed column takes no text, so there the texts are assigned.
+    IF is_sealed() THEN
+        CREATE FUNCTION set_fields(c contact, fields jsonb) RETURNS contact
+        LANGUAGE plpgsql
+        SET search_path FROM CURRENT
+        AS $$
+        BEGIN
+            IF fields ? 'name' THEN c.name := crm.seal_unbound(fields ->> 'name'); END IF;
+            IF fields ? 'phone' THEN c.phone := crm.seal_unbound(fields ->> 'phone'); END IF;
+            IF fields ? 'email' THEN c.email := crm.seal_unbound(fields ->> 'email'); END IF;
+            IF fields ? 'wechat' THEN c.wechat := crm.seal_unbound(fields ->> 'wechat'); END IF;
+            IF fields ? 'id_number' THEN c.id_number := crm.seal_unbound(fields ->> 'id_number'); END IF;
+            IF fields ? 'address' THEN c.address := crm.seal_unbound(fields ->> 'address'); END IF;
+            RETURN jsonb_populate_record(c, fields - '{name,phone,email,wechat,id_number,address}'::text[]);
+        END
+        $$;
+    ELSE
+        EXECUTE $sql$
+        CREATE FUNCTION set_fields(c contact, fields jsonb) RETURNS contact
+        LANGUAGE sql STABLE
+        BEGIN ATOMIC
+            SELECT n.* FROM jsonb_populate_record(c, fields) n;
+        END
+        $sql$;
+    END IF;
+END
+$do$;
+COMMENT ON FUNCTION set_fields(contact, jsonb) IS 'a contact with these fields written over; part of set_contact';
+REVOKE EXECUTE ON FUNCTION set_fields(contact, jsonb) FROM PUBLIC;
+
 CREATE FUNCTION set_contact(customer_id bigint, fields jsonb, source text DEFAULT 'person', legal_basis text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -166,7 +287,7 @@ BEGIN
     UPDATE contact c
     SET (name, phone, email, wechat, id_number, address, gender, birth_date, birth_calendar)
         = (SELECT n.name, n.phone, n.email, n.wechat, n.id_number, n.address, n.gender, n.birth_date, n.birth_calendar
-           FROM jsonb_populate_record(c, fields) n),
+           FROM set_fields(c, fields) n),
         source = set_contact.source, legal_basis = set_contact.legal_basis
     WHERE c.customer_id = set_contact.customer_id;
 END

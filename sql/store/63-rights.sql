@@ -300,6 +300,33 @@ $$;
 COMMENT ON FUNCTION left_over(bigint[]) IS 'columns that no privacy_rule speaks of, of tables that say something about these customers; null when there are none';
 REVOKE EXECUTE ON FUNCTION left_over(bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION destroy_keys(ids bigint[]) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    id bigint;
+    destroyed integer := 0;
+BEGIN
+    IF crm.erasure_reach() <> 'backups' THEN
+        RETURN '{}';
+    END IF;
+    IF NOT has_function_privilege('crm.shred_key(text)', 'EXECUTE') THEN
+        RAISE WARNING 'the keys of this person were not destroyed: the owner of the store may not execute crm.shred_key'
+            USING HINT = format('GRANT EXECUTE ON FUNCTION crm.shred_key(text) TO %I, then erase again by replay_erasures or call it.', CURRENT_USER);
+        RETURN '{"keys_destroyed": null}';
+    END IF;
+    -- Also where there is no key yet: none can be made for this person any more, and one from an old copy of the folder is dead.
+    FOREACH id IN ARRAY ids
+    LOOP
+        destroyed := destroyed + crm.shred_key(person_of(id))::integer;
+    END LOOP;
+    RETURN jsonb_build_object('keys_destroyed', destroyed);
+END
+$$;
+COMMENT ON FUNCTION destroy_keys(bigint[]) IS 'destroys the data keys of customers when the transaction commits, if a key folder is configured; part of erase_customer';
+REVOKE EXECUTE ON FUNCTION destroy_keys(bigint[]) FROM PUBLIC;
+
 CREATE FUNCTION erase_customer(customer_id bigint, reason text, as_of timestamptz DEFAULT now()) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -337,6 +364,7 @@ BEGIN
                 USING DETAIL = unclassified::text, HINT = 'Add rules, then look at these columns.';
             result := result || jsonb_build_object('unclassified', unclassified);
         END IF;
+        result := result || destroy_keys(ids);
         UPDATE erasure e SET done = result WHERE e.customer_id = main;
         RAISE LOG 'crm: erased: customer %, role %, actor %', main, crm.caller(), coalesce(crm.actor(), '-');
     END IF;

@@ -4,11 +4,61 @@ SELECT crm.mask_column('contact', 'name', 'name'), crm.mask_column('contact', 'p
        crm.mask_column('contact', 'wechat', 'wechat'), crm.mask_column('contact', 'id_number', 'id_number'),
        crm.mask_column('contact', 'address', 'address'), crm.mask_column('contact', 'birth_date', 'date', '{"to": "year"}'),
        crm.mask_column('contact', 'name_pinyin', 'hide'), crm.mask_column('contact', 'name_initials', 'hide');
+SELECT crm.mask_column('contact', a.attname, 'hide') FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = 'contact'::regclass AND a.attname IN ('phone_index', 'email_index', 'name_index', 'pinyin_index') AND NOT a.attisdropped;
 SELECT crm.apply_masks('contact');
 SELECT crm.mask_column('identity', 'external_id', 'partial', '{"left": 2, "right": 2}');
 SELECT crm.apply_masks('identity');
 SELECT crm.mask_column('note', 'body', 'text');
 SELECT crm.apply_masks('note');
+
+DO $do$
+BEGIN
+    IF is_sealed() THEN
+        EXECUTE $sql$
+        CREATE FUNCTION contact_matches(query text) RETURNS TABLE (customer_id bigint, found_by text)
+        LANGUAGE sql STABLE
+        BEGIN ATOMIC
+            SELECT c.customer_id, 'phone' FROM contact c
+            WHERE c.phone_index = ANY (crm.blind_indexes(coalesce(crm.normalize_phone(query), btrim(query)), 'contact.phone'))
+            UNION ALL
+            SELECT c.customer_id, 'email' FROM contact c
+            WHERE c.email_index = ANY (crm.blind_indexes(coalesce(crm.normalize_email(query), btrim(query)), 'contact.email'))
+            UNION ALL
+            SELECT i.customer_id, 'identity' FROM identity i WHERE i.external_id = btrim(query)
+            UNION ALL
+            SELECT c.customer_id, 'name' FROM contact c
+            WHERE c.name_index = ANY (crm.blind_indexes(coalesce(crm.normalize_name(query), btrim(query)), 'contact.name'))
+            UNION ALL
+            SELECT c.customer_id, 'pinyin' FROM contact c
+            WHERE query ~ '^[A-Za-z ]{3,}$' AND c.pinyin_index = ANY (crm.blind_indexes(lower(replace(query, ' ', '')), 'contact.pinyin'));
+        END
+        $sql$;
+    ELSE
+        EXECUTE $sql$
+        CREATE FUNCTION contact_matches(query text) RETURNS TABLE (customer_id bigint, found_by text)
+        LANGUAGE sql STABLE
+        BEGIN ATOMIC
+            SELECT c.customer_id, 'phone' AS found_by FROM contact c WHERE c.phone = btrim(query)
+            UNION ALL
+            SELECT c.customer_id, 'email' FROM contact c WHERE c.email = btrim(query)
+            UNION ALL
+            SELECT i.customer_id, 'identity' FROM identity i WHERE i.external_id = btrim(query)
+            UNION ALL
+            SELECT c.customer_id, 'name' FROM contact c WHERE c.name = btrim(query)
+            UNION ALL
+            (SELECT c.customer_id, 'pinyin' FROM contact c
+            WHERE query ~ '^[A-Za-z ]{3,}$' AND c.name_pinyin LIKE lower(replace(query, ' ', '')) || '%' LIMIT 200)
+            UNION ALL
+            (SELECT c.customer_id, 'initials' FROM contact c
+            WHERE query ~ '^[A-Za-z ]{2,4}$' AND c.name_initials = lower(replace(query, ' ', '')) LIMIT 200);
+        END
+        $sql$;
+    END IF;
+END
+$do$;
+COMMENT ON FUNCTION contact_matches(text) IS 'the customers that a query of search_contact finds, and by what';
+REVOKE EXECUTE ON FUNCTION contact_matches(text) FROM PUBLIC;
 
 CREATE FUNCTION search_contact(query text, max_rows integer DEFAULT 20)
 RETURNS TABLE (customer_id bigint, name text, phone text, email text, found_by text)
@@ -16,19 +66,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path FROM CURRENT
 BEGIN ATOMIC
     SELECT m.customer_id, m.name, m.phone, m.email, min(f.found_by)
-    FROM (SELECT c.customer_id, 'phone' AS found_by FROM contact c WHERE c.phone = btrim(query)
-          UNION ALL
-          SELECT c.customer_id, 'email' FROM contact c WHERE c.email = btrim(query)
-          UNION ALL
-          SELECT i.customer_id, 'identity' FROM identity i WHERE i.external_id = btrim(query)
-          UNION ALL
-          SELECT c.customer_id, 'name' FROM contact c WHERE c.name = btrim(query)
-          UNION ALL
-          (SELECT c.customer_id, 'pinyin' FROM contact c
-           WHERE query ~ '^[A-Za-z ]{3,}$' AND c.name_pinyin LIKE lower(replace(query, ' ', '')) || '%' LIMIT 200)
-          UNION ALL
-          (SELECT c.customer_id, 'initials' FROM contact c
-           WHERE query ~ '^[A-Za-z ]{2,4}$' AND c.name_initials = lower(replace(query, ' ', '')) LIMIT 200)) f
+    FROM contact_matches(query) f
     JOIN contact_masked m ON m.customer_id = f.customer_id
     JOIN customer s ON s.customer_id = m.customer_id AND s.status IN ('active', 'merged')
     GROUP BY m.customer_id, m.name, m.phone, m.email

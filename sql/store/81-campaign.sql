@@ -295,7 +295,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path FROM CURRENT
 BEGIN ATOMIC
     SELECT replace(replace(replace(replace(replace(replace(replace(replace(t.body,
-               '{name}', coalesce(k.name, '')), '{points}', coalesce((SELECT b.available FROM points_balance b WHERE b.customer_id = o.customer_id AND b.program = 'points')::text, '0')),
+               '{name}', coalesce(crm.clear(k.name), '')), '{points}', coalesce((SELECT b.available FROM points_balance b WHERE b.customer_id = o.customer_id AND b.program = 'points')::text, '0')),
                '{tier}', coalesce(o.payload ->> 'tier', '')), '{order_no}', coalesce(o.payload ->> 'order_no', '')), '{coupon}', coalesce(o.payload ->> 'coupon', '')),
                '{event}', coalesce(o.payload ->> 'event', '')), '{link}', coalesce(o.payload ->> 'link', '')), '{shop}', coalesce(o.payload ->> 'shop', ''))
     FROM outbox o

@@ -489,8 +489,8 @@ LANGUAGE sql SECURITY DEFINER
 SET search_path FROM CURRENT
 BEGIN ATOMIC
     WITH person AS MATERIALIZED (
-        SELECT k.customer_id, crm.normalize_name(k.name) AS name, crm.normalize_phone(k.phone) AS phone, crm.normalize_email(k.email) AS email,
-               upper(coalesce(crm.id_15_to_18(btrim(k.id_number)), nullif(btrim(k.id_number), ''))) AS id_number, crm.normalize_name(k.address) AS address,
+        SELECT k.customer_id, crm.normalize_name(crm.clear(k.name)) AS name, crm.normalize_phone(crm.clear(k.phone)) AS phone, crm.normalize_email(crm.clear(k.email)) AS email,
+               upper(coalesce(crm.id_15_to_18(btrim(crm.clear(k.id_number))), nullif(btrim(crm.clear(k.id_number)), ''))) AS id_number, crm.normalize_name(crm.clear(k.address)) AS address,
                k.birth_date, k.birth_calendar, k.gender
         FROM contact k JOIN customer c ON c.customer_id = k.customer_id AND c.status = 'active'),
     key AS MATERIALIZED (
@@ -629,13 +629,8 @@ LEFT JOIN contact k ON k.customer_id = c.customer_id
 LEFT JOIN contact_confirmation f ON f.customer_id = c.customer_id
 CROSS JOIN settings s
 CROSS JOIN LATERAL (VALUES
-    ('name', CASE WHEN crm.normalize_name(k.name) IS NULL THEN 'missing' END),
-    ('phone', CASE WHEN coalesce(btrim(k.phone), '') = '' THEN 'missing' WHEN crm.normalize_phone(k.phone) IS NULL THEN 'invalid' END),
-    ('email', CASE WHEN coalesce(btrim(k.email), '') = '' THEN 'missing' WHEN crm.normalize_email(k.email) IS NULL THEN 'invalid' END),
-    ('address', CASE WHEN coalesce(btrim(k.address), '') = '' THEN 'missing' END),
-    -- Other papers have numbers of other forms: only what looks like a resident ID is judged as one.
-    ('id_number', CASE WHEN k.id_number ~ '^\s*([0-9]{15}|[0-9]{17}[0-9Xx])\s*$' AND crm.id_15_to_18(btrim(k.id_number)) IS NULL
-                            AND NOT crm.is_cn_id(upper(btrim(k.id_number))) THEN 'invalid' END),
+    ('name', crm.contact_finding(k.name, 'name')), ('phone', crm.contact_finding(k.phone, 'phone')), ('email', crm.contact_finding(k.email, 'email')),
+    ('address', crm.contact_finding(k.address, 'address')), ('id_number', crm.contact_finding(k.id_number, 'id_number')),
     ('birth_date', CASE WHEN k.birth_date > (now() AT TIME ZONE s.time_zone)::date OR k.birth_date < '1900-01-01' THEN 'invalid' END),
     ('*', CASE WHEN greatest(k.updated_at, f.confirmed_at) < now() - make_interval(days => s.contact_confirm_days) THEN 'not confirmed' END)) v (field, finding)
 WHERE c.status IN ('active', 'restricted') AND v.finding IS NOT NULL;

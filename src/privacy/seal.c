@@ -271,7 +271,7 @@ sealed_in(PG_FUNCTION_ARGS)
 					(Datum) 0,
 					(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 					 errmsg("invalid input syntax for type crm.sealed"),
-					 errhint("Values of this type are made by crm.seal().")));
+					 errhint("Values of this type are made by crm.seal(), or by assigning a value of type text.")));
 	PG_RETURN_POINTER(sealed_from_bytes(bytes, size));
 }
 
