@@ -90,7 +90,7 @@ DECLARE
     denied text;
 BEGIN
     SELECT string_agg(f::regprocedure::text, ', ' ORDER BY n) INTO denied
-    FROM unnest('{crm.unseal(crm.sealed),"crm.unseal(crm.sealed,text)",crm.clear(crm.sealed),crm.reseal(crm.sealed),"crm.blind_index(text,text)",
+    FROM unnest('{crm.unseal(crm.sealed),"crm.unseal(crm.sealed,text)","crm.unseal(crm.sealed,text,text)",crm.clear(crm.sealed),crm.reseal(crm.sealed),"crm.blind_index(text,text)",
                   "crm.blind_indexes(text,text)",crm.keyring_keys(),crm.shred_key(text),crm.has_key(text)}'::text[]) WITH ORDINALITY u (f, n)
     WHERE NOT has_function_privilege(f::regprocedure, 'EXECUTE');
     IF denied IS NOT NULL THEN

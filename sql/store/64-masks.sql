@@ -108,6 +108,14 @@ BEGIN
     SELECT count(*), string_agg(format('%s.%s', p.table_name, p.column_name), ', ') INTO n, found FROM check_privacy() p;
     RETURN QUERY SELECT 'privacy rules', CASE WHEN n = 0 THEN 'ok' ELSE 'attention' END,
         CASE WHEN n = 0 THEN 'every column is classified' ELSE format('%s to look at (check_privacy): %s', n, left(found, 200)) END;
+    IF is_sealed() THEN
+        BEGIN
+            PERFORM crm.require_sealing();
+            RETURN QUERY SELECT 'sealing', 'ok', format('keys are there; an erasure reaches the %s', crm.erasure_reach());
+        EXCEPTION WHEN OTHERS THEN
+            RETURN QUERY SELECT 'sealing', 'attention', SQLERRM;
+        END;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION health_privacy() IS 'for crm.health: ways around the masks, and columns without a privacy_rule';

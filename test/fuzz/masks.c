@@ -145,6 +145,17 @@ GetDatabaseEncoding(void)
 	return PG_UTF8;
 }
 
+/* As many bytes of whole characters as fit. */
+int
+pg_mbcliplen(const char *s, int length, int limit)
+{
+	int clipped = 0;
+
+	while (clipped < length && clipped + pg_utf_mblen((const unsigned char *) s + clipped) <= limit)
+		clipped += pg_utf_mblen((const unsigned char *) s + clipped);
+	return Min(clipped, length);
+}
+
 struct varlena *
 pg_detoast_datum_packed(struct varlena *datum)
 {
