@@ -21,7 +21,9 @@ CREATE TABLE outbox (
     PRIMARY KEY (customer_id, outbox_id),
     UNIQUE (customer_id, idempotency_key)
 ) WITH (fillfactor = 80);
-CREATE INDEX outbox_queue ON outbox (due_at) WHERE state IN ('pending', 'claimed');
+-- What is claimed leaves the queue, so that no worker reads past the messages of the others.
+CREATE INDEX outbox_queue ON outbox (due_at) WHERE state = 'pending';
+CREATE INDEX outbox_lease ON outbox (claimed_until) WHERE state = 'claimed';
 COMMENT ON TABLE outbox IS 'messages to send; a key of its own keeps each from being made twice. The text is made from template and payload when it is sent, so no personal data lies here';
 
 CREATE FUNCTION queue_message(customer_id bigint, channel text, purpose text, template text, payload jsonb, idempotency_key text,
