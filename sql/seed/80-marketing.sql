@@ -13,7 +13,7 @@ INSERT INTO access_rule (kind, object_type, object, privilege)
 SELECT 'marketer', 'table', t, p
 FROM unnest('{coupon_template,campaign,campaign_variant,message_template}'::text[]) t, unnest('{SELECT,INSERT,UPDATE}'::text[]) p
 UNION ALL
-SELECT k, 'table', t, 'SELECT' FROM unnest('{analyst,marketer}'::text[]) k, unnest('{coupon_report,outbox_backlog}'::text[]) t
+SELECT k, 'table', t, 'SELECT' FROM unnest('{analyst,marketer}'::text[]) k, unnest('{coupon_report,campaign_report,outbox_backlog}'::text[]) t
 UNION ALL
 SELECT 'agent', 'table', t, 'SELECT' FROM unnest('{coupon,coupon_template,message_template}'::text[]) t;
 

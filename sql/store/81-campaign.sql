@@ -386,6 +386,20 @@ END;
 COMMENT ON FUNCTION campaign_effect(text, timestamptz) IS
 'what came of a campaign, by variant and in all: orders within attribution_days of sending, against the hold-out over the same days from the launch. uplift is in percentage points with its 95 % interval by Newcombe''s method (crm.uplift); extra_revenue is what the hold-out did not bring, scaled; roi is (extra revenue - cost) / cost, the fixed cost counting only in all';
 
+CREATE VIEW campaign_report AS
+SELECT c.campaign, c.name, c.channel, c.state, c.launched_at, crm.cardinality(c.target) AS targeted, crm.cardinality(c.held_out) AS held_out, c.refused,
+       o.written, o.waiting, o.sent, o.delivered, o.opened, o.dead, k.redeemed AS coupons_redeemed, k.redeemers AS customers_redeeming, k.discount AS coupon_discount
+FROM campaign c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS written, count(*) FILTER (WHERE x.state IN ('pending', 'claimed')) AS waiting, count(*) FILTER (WHERE x.state = 'sent') AS sent,
+           count(x.delivered_at) AS delivered, count(x.opened_at) AS opened, count(*) FILTER (WHERE x.state = 'dead') AS dead
+    FROM outbox x WHERE x.campaign = c.campaign) o
+CROSS JOIN LATERAL (
+    SELECT count(*) AS redeemed, count(DISTINCT x.customer_id) AS redeemers, coalesce(sum(x.discount), 0) AS discount
+    FROM coupon x
+    WHERE x.template = c.coupon_template AND x.state = 'redeemed' AND c.target OPERATOR(crm.@>) x.customer_id AND x.redeemed_at >= c.launched_at) k;
+COMMENT ON VIEW campaign_report IS 'each campaign: who it was for, how far its messages are, and the coupons of its template that its customers redeemed since it began; campaign_effect() tells what it brought';
+
 CREATE TABLE order_message (
     event text PRIMARY KEY CHECK (event IN ('confirmed', 'in_production', 'shipped', 'received')),
     channel text NOT NULL DEFAULT 'sms',
