@@ -11,7 +11,11 @@ SELECT k, 'routine', 'find_customer', 'EXECUTE' FROM unnest('{owner,agent,market
 UNION ALL
 SELECT k, 'routine', 'confirm_contact', 'EXECUTE' FROM unnest('{owner,agent,app}'::text[]) k
 UNION ALL
-SELECT 'agent', 'routine', 'decide_duplicate', 'EXECUTE';
+SELECT 'agent', 'routine', 'decide_duplicate', 'EXECUTE'
+UNION ALL
+SELECT k, 'routine', 'remind_contacts', 'EXECUTE' FROM unnest('{owner,marketer}'::text[]) k;
+
+INSERT INTO message_template (template, channel, purpose, body) VALUES ('contact_confirm', 'sms', 'service', '{name},请确认您的联系方式:{link}');
 
 INSERT INTO privacy_rule (table_name, column_name, key_column, erase, exported, why) VALUES
     ('merge_log', 'reason', 'customer_id', 'redact', true, 'free text'),
@@ -28,5 +32,5 @@ INSERT INTO privacy_rule (table_name, column_name, key_column, erase, exported, 
 SELECT crm.accept_way('contact', v, 'tells what is wrong, never a value') FROM unnest('{contact_quality,contact_quality_report}'::text[]) v;
 SELECT crm.accept_way('contact', p.oid::regprocedure::text, 'returns numbers')
 FROM pg_catalog.pg_proc p
-WHERE p.proname IN ('merge_customers', 'undo_merge', 'find_duplicates', 'decide_duplicate', 'merge_duplicates')
+WHERE p.proname IN ('merge_customers', 'undo_merge', 'remind_contacts', 'find_duplicates', 'decide_duplicate', 'merge_duplicates')
   AND p.pronamespace = (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'contact'::regclass);

@@ -57,6 +57,7 @@ CREATE TABLE campaign (
     target crm.audience,
     held_out crm.audience,
     refused bigint,
+    apart interval NOT NULL DEFAULT '0' CHECK (apart >= interval '0'),
     CHECK (rule IS NOT NULL OR query IS NOT NULL OR segment IS NOT NULL OR audience IS NOT NULL),
     CHECK (state = 'draft' OR state = 'cancelled' OR (target IS NOT NULL AND held_out IS NOT NULL))
 );
@@ -64,6 +65,8 @@ CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON campaign FOR EACH ROW EXECU
 COMMENT ON TABLE campaign IS 'who is to get what: customers that meet all of rule, tag query, segment and audience that are given; a share held out to measure against';
 COMMENT ON COLUMN campaign.holdout IS 'share of the audience that gets nothing, chosen by a hash of the customer and seed: the same customers however often it is frozen';
 COMMENT ON COLUMN campaign.refused IS 'members left out when it was frozen: no consent, no address, or too many messages already';
+
+COMMENT ON COLUMN campaign.apart IS 'who gets a marketing message of another campaign or flow, on any channel, within so long before or after is left out; 0: only the caps for SMS count';
 
 CREATE TABLE campaign_variant (
     campaign text NOT NULL REFERENCES campaign ON DELETE CASCADE,
@@ -144,6 +147,33 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sms_capped(timestamptz) IS 'customers who had as many marketing SMS as settings allow on the day or in 30 days, over all campaigns';
 
+CREATE FUNCTION sms_allowed(customer_id bigint, as_of timestamptz DEFAULT now()) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT count(o.*) < s.sms_per_30_days
+           AND count(o.*) FILTER (WHERE shop_date(coalesce(o.sent_at, o.due_at)) >= shop_date(sms_allowed.as_of)) < s.sms_per_day
+    FROM settings s
+    LEFT JOIN outbox o ON o.customer_id = sms_allowed.customer_id AND o.channel = 'sms' AND o.purpose = 'marketing' AND o.state IN ('pending', 'claimed', 'sent')
+         AND o.due_at > sms_allowed.as_of - interval '30 days'
+    GROUP BY s.sms_per_30_days, s.sms_per_day;
+END;
+COMMENT ON FUNCTION sms_allowed(bigint, timestamptz) IS 'may a customer get one more marketing SMS, by the caps of settings? sms_capped() for all at once';
+
+CREATE FUNCTION campaign_capped(campaign campaign, as_of timestamptz) RETURNS crm.audience
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(crm.audience_agg(x.customer_id), crm.audience('{}'::bigint[]))
+    FROM (SELECT a.customer_id FROM sms_capped(campaign_capped.as_of) a (customer_id)
+          WHERE (campaign_capped.campaign).channel = 'sms' AND (campaign_capped.campaign).purpose = 'marketing'
+          UNION ALL
+          SELECT o.customer_id FROM outbox o
+          WHERE (campaign_capped.campaign).apart > interval '0' AND o.purpose = 'marketing' AND o.campaign IS DISTINCT FROM (campaign_capped.campaign).campaign
+            AND o.state IN ('pending', 'claimed', 'sent')
+            AND coalesce(o.sent_at, o.due_at) > campaign_capped.as_of - (campaign_capped.campaign).apart
+            AND coalesce(o.sent_at, o.due_at) < campaign_capped.as_of + (campaign_capped.campaign).apart) x;
+END;
+COMMENT ON FUNCTION campaign_capped(campaign, timestamptz) IS 'who gets no message of a campaign that is due then: by the caps for SMS, or for another message near by';
+
 CREATE FUNCTION freeze_campaign(campaign text, as_of timestamptz DEFAULT now()) RETURNS campaign
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -153,7 +183,6 @@ DECLARE
     c campaign;
     members crm.audience;
     allowed crm.audience;
-    capped crm.audience;
     v campaign_variant;
     rest crm.audience;
     part crm.audience;
@@ -169,11 +198,7 @@ BEGIN
     END IF;
     members := campaign_audience(c.campaign, as_of);
     SELECT coalesce(crm.audience_agg(a), crm.audience('{}'::bigint[])) INTO allowed FROM contactable(c.channel, c.purpose, as_of) a;
-    IF c.channel = 'sms' AND c.purpose = 'marketing' THEN
-        SELECT crm.audience_agg(a) INTO capped FROM sms_capped(greatest(as_of, c.scheduled_at)) a;
-        allowed := allowed OPERATOR(crm.-) coalesce(capped, crm.audience('{}'::bigint[]));
-    END IF;
-    allowed := allowed OPERATOR(crm.&) members;
+    allowed := allowed OPERATOR(crm.-) campaign_capped(c, greatest(as_of, c.scheduled_at)) OPERATOR(crm.&) members;
     -- The hold-out is taken from those who would have got the message: only so the two can be compared.
     UPDATE campaign k
     SET state = 'frozen', frozen_at = as_of, held_out = crm.split(allowed, c.holdout, c.seed),
@@ -206,6 +231,7 @@ DECLARE
     c campaign;
     written bigint;
     due timestamptz;
+    late crm.audience;
 BEGIN
     SELECT k.* INTO c FROM campaign k WHERE k.campaign = launch_campaign.campaign FOR UPDATE;
     IF NOT FOUND THEN
@@ -221,14 +247,17 @@ BEGIN
     IF (SELECT p.quiet FROM contact_purpose p WHERE p.purpose = c.purpose) THEN
         due := next_loud(due);
     END IF;
+    -- What other campaigns wrote since it was frozen counts too; one launch after the other, so that each sees what those before it wrote.
+    PERFORM pg_advisory_xact_lock(hashtextextended('crm launch_campaign', 'outbox'::regclass::oid::bigint));
+    late := campaign_capped(c, due);
     INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at, campaign, variant)
     SELECT m, c.channel, c.purpose, v.template, CASE WHEN c.coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon', c.coupon_template) END,
            'campaign/' || c.campaign, due, c.campaign, v.variant
-    FROM campaign_variant v, crm.members(v.members) m
+    FROM campaign_variant v, crm.members(v.members OPERATOR(crm.-) late) m
     WHERE v.campaign = c.campaign
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
-    UPDATE campaign k SET state = 'launched', launched_at = due WHERE k.campaign = c.campaign;
+    UPDATE campaign k SET state = 'launched', launched_at = due, refused = k.refused + crm.cardinality(c.target OPERATOR(crm.&) late) WHERE k.campaign = c.campaign;
     PERFORM pg_notify('crm_outbox', c.channel);
     RETURN written;
 END

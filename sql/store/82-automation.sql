@@ -127,7 +127,7 @@ BEGIN
                 WHEN 'message' THEN
                     IF contact_refusal(r.customer_id, s.params ->> 'channel', coalesce(s.params ->> 'purpose', 'marketing'),
                                        CASE WHEN is_quiet(as_of) THEN next_loud(as_of) ELSE as_of END) IS NULL
-                       AND NOT (s.params ->> 'channel' = 'sms' AND coalesce(s.params ->> 'purpose', 'marketing') = 'marketing' AND r.customer_id IN (SELECT sms_capped(as_of))) THEN
+                       AND NOT (s.params ->> 'channel' = 'sms' AND coalesce(s.params ->> 'purpose', 'marketing') = 'marketing' AND NOT sms_allowed(r.customer_id, CASE WHEN is_quiet(as_of) THEN next_loud(as_of) ELSE as_of END)) THEN
                         INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
                         VALUES (r.customer_id, s.params ->> 'channel', coalesce(s.params ->> 'purpose', 'marketing'), s.params ->> 'template', s.params - 'channel' - 'purpose' - 'template',
                                 'automation/' || key, CASE WHEN is_quiet(as_of) THEN next_loud(as_of) ELSE as_of END)

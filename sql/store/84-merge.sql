@@ -639,3 +639,26 @@ COMMENT ON VIEW contact_quality IS 'what is wrong with each customer''s contact 
 CREATE VIEW contact_quality_report AS
 SELECT q.field, q.finding, count(*) AS customers FROM contact_quality q GROUP BY q.field, q.finding;
 COMMENT ON VIEW contact_quality_report IS 'contact_quality counted';
+
+CREATE FUNCTION remind_contacts(channel text DEFAULT 'sms', link text DEFAULT NULL, batch integer DEFAULT 10000, as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH made AS (
+        INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
+        SELECT k.customer_id, remind_contacts.channel, 'service', 'contact_confirm', jsonb_strip_nulls(jsonb_build_object('link', remind_contacts.link)),
+               'confirm/' || shop_date(greatest(k.updated_at, f.confirmed_at)), next_loud(remind_contacts.as_of)
+        FROM contact k
+        JOIN contactable(remind_contacts.channel, 'service', remind_contacts.as_of) a (customer_id) ON a.customer_id = k.customer_id
+        LEFT JOIN contact_confirmation f ON f.customer_id = k.customer_id
+        CROSS JOIN settings s
+        WHERE greatest(k.updated_at, f.confirmed_at) < remind_contacts.as_of - make_interval(days => s.contact_confirm_days)
+          AND NOT EXISTS (SELECT FROM outbox o WHERE o.customer_id = k.customer_id AND o.idempotency_key = 'confirm/' || shop_date(greatest(k.updated_at, f.confirmed_at)))
+        ORDER BY k.customer_id LIMIT remind_contacts.batch
+        ON CONFLICT DO NOTHING
+        RETURNING 1)
+    SELECT count(*) FROM made;
+END;
+COMMENT ON FUNCTION remind_contacts(text, text, integer, timestamptz) IS
+'asks customers whose contact data was not changed nor confirmed for settings.contact_confirm_days to confirm it: a message of the template contact_confirm in the outbox, once until they do, never in quiet hours, up to batch. confirm_contact() notes the answer. The number asked';
+REVOKE EXECUTE ON FUNCTION remind_contacts(text, text, integer, timestamptz) FROM PUBLIC;

@@ -118,6 +118,38 @@ UPDATE purchase SET status = 'shipped' WHERE order_no = 'e1';
 UPDATE purchase SET status = 'shipped', cost = 1 WHERE order_no = 'e1';
 UPDATE purchase SET status = 'completed' WHERE order_no = 'e1';
 SELECT template, payload ->> 'order_no' AS order_no, payload ->> 'event' AS event FROM outbox WHERE idempotency_key LIKE 'order/%' ORDER BY outbox_id;
+-- In production is told by the verb; received asks for satisfaction once an order, whoever tells it again.
+INSERT INTO message_template VALUES ('made', 'sms', 'service', NULL, '订单{order_no}生产中');
+INSERT INTO order_message (event, template, active) VALUES ('in_production', 'made', true);
+INSERT INTO survey (survey, title) VALUES ('order', '满意度');
+INSERT INTO survey_question (survey, version, question, seq, kind, wording, overall, required) VALUES ('order', 1, 'nps', 1, 'nps', '推荐', true, true);
+SELECT publish_survey('order', 1);
+UPDATE order_message SET survey = 'order' WHERE event = 'received';
+INSERT INTO purchase (customer_id, order_no, amount, status) VALUES (2, 'e2', 10, 'paid');
+SELECT tell_order(2, 'mall', 'e2', 'in_production'), tell_order(2, 'mall', 'e2', 'in_production'), tell_order(2, 'mall', 'e2', 'nonsense');
+UPDATE purchase SET status = 'completed' WHERE order_no = 'e2';
+UPDATE purchase SET cost = 2 WHERE order_no = 'e2';
+SELECT tell_order(2, 'mall', 'e2', 'received');
+SELECT o.payload ->> 'event' AS event, (o.payload ->> 'link') = i.invitation_id::text AS asks FROM outbox o LEFT JOIN survey_invitation i USING (customer_id)
+WHERE o.customer_id = 2 AND o.idempotency_key LIKE 'order/mall/e2/%' ORDER BY o.outbox_id;
+SELECT count(*) FROM survey_invitation WHERE customer_id = 2;
 SELECT tell_orders(false);
+
+-- Apart: who hears from one campaign hears nothing of another near by, on any channel; and again when both were frozen before.
+INSERT INTO campaign (campaign, name, channel, audience, holdout, seed, scheduled_at, apart)
+    SELECT c, c, 'app', audience('{81,82,83}'), 0, 1, '2026-07-01 12:00', a FROM (VALUES ('first', interval '0'), ('near', '2 days'), ('far', '2 days')) v (c, a);
+UPDATE campaign SET audience = audience('{82,83,84}') WHERE campaign = 'near';
+UPDATE campaign SET scheduled_at = '2026-07-04 12:00' WHERE campaign = 'far';
+INSERT INTO campaign_variant (campaign, variant, template) SELECT c, 'v', 'win' FROM unnest('{first,near,far}'::text[]) c;
+SELECT f.campaign, cardinality(f.target) AS target, f.refused FROM unnest('{first,near,far}'::text[]) c, freeze_campaign(c, '2026-06-30 12:00') f;
+SELECT c, launch_campaign(c, '2026-06-30 12:00') FROM unnest('{first,near,far}'::text[]) WITH ORDINALITY u (c, n) ORDER BY n;
+SELECT campaign, targeted, refused, written, waiting, sent FROM campaign_report WHERE campaign IN ('first', 'near', 'far', 'measured') ORDER BY 1;
+DELETE FROM campaign WHERE campaign = 'near';
+UPDATE campaign SET campaign = 'renamed' WHERE campaign = 'near';
+SELECT cancel_campaign('near');
+-- A message that takes down every worker is given up.
+INSERT INTO outbox (customer_id, channel, purpose, idempotency_key, due_at) VALUES (90, 'phone', 'service', 'poison', '2026-08-01');
+SELECT i, count(c.*) AS claimed FROM generate_series(1, 6) i LEFT JOIN claim_outbox('w', 10, '1 minute', '{phone}', timestamptz '2026-08-01' + i * interval '1 hour') c ON true GROUP BY 1 ORDER BY 1;
+SELECT state, attempts, error FROM outbox WHERE idempotency_key = 'poison';
 RESET search_path;
 SELECT crm.drop_store('t_marketing', 't_marketing');

@@ -166,7 +166,10 @@ INSERT INTO customer (customer_id) VALUES (20), (21);
 INSERT INTO contact (customer_id, name, phone, email, address, id_number, birth_date, updated_at) VALUES
     (20, 'x', '1', 'y', 'z', '110101199003070000', '2200-01-01', now()), (21, 'x', '13812345678', 'a@example.com', 'z', NULL, NULL, now() - interval '400 days');
 SELECT * FROM contact_quality WHERE customer_id >= 20 ORDER BY 1, 2;
+SELECT remind_contacts(link => 'https://shop.example/c'), remind_contacts();
+SELECT customer_id, channel, purpose, template, payload FROM outbox WHERE template = 'contact_confirm';
 SELECT confirm_contact(21);
+SELECT remind_contacts();
 SELECT * FROM contact_quality WHERE customer_id = 21;
 SELECT * FROM contact_quality_report WHERE finding = 'invalid' ORDER BY 1;
 
