@@ -4,8 +4,9 @@
  * A query is filed under keys one of which every matching set has: of a conjunction the member that seems rarest, of a
  * disjunction all members. A key is "=" and a tag, or "*" and the namespace, with its colon, of a prefix in a namespace.
  * All others are filed under "!": what even the empty set may match, and prefixes that may span namespaces. Behind a
- * zero byte follows the query itself, so that the index evaluates it and the answer is exact: no row of a query that
- * does not match is read. A query too long for that is filed under "?" alone, and the executor evaluates it.
+ * zero byte follows the query itself, so that the index evaluates it: no row of a query that does not match is read. A
+ * query too long for that is filed under "!" without itself. As every search looks at "!", that is no key more to look
+ * for; what is found under it alone, the executor evaluates again.
  */
 #include "tags/tagquery.h"
 
@@ -130,7 +131,7 @@ gin_extract_tagquery(PG_FUNCTION_ARGS)
 
 	*key_count = 0;
 	if (VARSIZE_ANY_EXHDR(query) > KEY_MAX_QUERY)
-		keys[(*key_count)++] = marked_key('?', "", 0, NULL);
+		keys[(*key_count)++] = marked_key('!', "", 0, NULL);
 	else if (cover.cost >= COST_EVERY_SET)
 		keys[(*key_count)++] = marked_key('!', "", 0, query);
 	else
@@ -160,13 +161,12 @@ gin_extract_tagquery_query(PG_FUNCTION_ARGS)
 	Pointer **extra = (Pointer **) PG_GETARG_POINTER(4);
 	struct varlena *set = PG_GETARG_TAGSET_PP(0);
 	Tag *tags = tagset_tags(set, &count);
-	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 2 + 2));
+	Datum *keys = palloc(sizeof(Datum) * ((Size) count * 2 + 1));
 	TagsetView *view = palloc(sizeof(TagsetView));
 	Tag space = {NULL, 0};
 
-	/* The long ones come first, where the consistent functions expect them. */
+	/* First, where the consistent functions expect it. */
 	*key_count = 0;
-	keys[(*key_count)++] = marked_key('?', "", 0, NULL);
 	keys[(*key_count)++] = marked_key('!', "", 0, NULL);
 	for (int i = 0; i < count; i++)
 	{
@@ -217,7 +217,7 @@ gin_tagquery_prefix(PG_FUNCTION_ARGS)
 }
 
 /*
- * Does a saved query match? It does with any key but that of the long queries, which were not evaluated yet
+ * Does a saved query match? It does with any key but the first, under which are also those not evaluated yet
  */
 static GinTernaryValue
 query_value(const GinTernaryValue *check, int key_count)

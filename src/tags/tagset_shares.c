@@ -62,6 +62,8 @@ tag_stats_load(HeapTuple tuple, TagStats *stats)
 	stats->null_share = ((Form_pg_statistic) GETSTRUCT(tuple))->stanullfrac;
 	stats->has_common = load_texts(tuple, STATISTIC_KIND_MCELEM, 2, &stats->common);
 	stats->has_rest = load_texts(tuple, TAGSET_STATISTIC_KIND, RARE_EXTRA, &stats->rest);
+	if (stats->has_rest)
+		stats->exclusive = palloc0(sizeof(Exclusive) * (stats->rest.count + 1));
 	stats->has_counts =
 		get_attstatsslot(&stats->counts, tuple, STATISTIC_KIND_DECHIST, InvalidOid, ATTSTATSSLOT_NUMBERS);
 	if (stats->has_common)
@@ -82,7 +84,10 @@ tag_stats_free(TagStats *stats)
 	if (stats->has_common)
 		free_attstatsslot(&stats->common.slot);
 	if (stats->has_rest)
+	{
 		free_attstatsslot(&stats->rest.slot);
+		pfree(stats->exclusive);
+	}
 	if (stats->has_counts)
 		free_attstatsslot(&stats->counts);
 }
@@ -204,19 +209,51 @@ prefix_shares(const TagStats *stats, const Tag *prefix)
 }
 
 /*
+ * Do the shares of a namespace's tags make no more than limit? Stops at the first tag that shows they do
+ */
+static bool
+sum_is_within(const Shares *shares, char first, const Tag *space, double limit, double *sum)
+{
+	Tag tag;
+
+	for (int i = lower_bound(shares, first, space); tag_at(shares, i, first, &tag) && tag_has_prefix(&tag, space); i++)
+	{
+		*sum += shares->slot.numbers[i];
+		if (*sum > limit)
+			return false;
+	}
+	return true;
+}
+
+/*
  * The namespace of a tag, with its colon, when its values exclude each other: then share is that of sets with any
  */
 static bool
 exclusive_namespace(const TagStats *stats, const Tag *tag, Tag *space, double *share)
 {
 	const char *colon = memchr(tag->data, ':', tag->length);
+	Tag known;
+	int at;
 
 	if (colon == NULL || !stats->has_rest)
 		return false;
 	space->data = tag->data;
 	space->length = colon + 1 - tag->data;
-	*share = share_of(&stats->rest, 'n', space);
-	return *share >= 0 && prefix_shares(stats, space).sum <= *share * 1.02;
+	at = lower_bound(&stats->rest, 'n', space);
+	if (!tag_at(&stats->rest, at, 'n', &known) || tag_compare(&known, space) != 0)
+		return false;
+	*share = stats->rest.slot.numbers[at];
+	/* A query may name many tags of a namespace, and a join has many queries. */
+	if (stats->exclusive[at] == EXCLUSIVE_UNKNOWN)
+	{
+		double limit = *share * 1.02;
+		double sum = 0;
+		bool within = (!stats->has_common || sum_is_within(&stats->common, '\0', space, limit, &sum)) &&
+					  sum_is_within(&stats->rest, 'r', space, limit, &sum);
+
+		stats->exclusive[at] = within ? EXCLUSIVE_YES : EXCLUSIVE_NO;
+	}
+	return stats->exclusive[at] == EXCLUSIVE_YES;
 }
 
 /*

@@ -45,10 +45,19 @@ typedef struct Shares
 	int count;
 } Shares;
 
+/* Do the values of a namespace exclude each other? */
+typedef enum Exclusive
+{
+	EXCLUSIVE_UNKNOWN, /* not looked yet */
+	EXCLUSIVE_NO,
+	EXCLUSIVE_YES
+} Exclusive;
+
 typedef struct TagStats
 {
 	Shares common;
 	Shares rest;
+	Exclusive *exclusive; /* of each namespace in rest */
 	AttStatsSlot counts;
 	bool has_common;
 	bool has_rest;
