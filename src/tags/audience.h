@@ -121,6 +121,12 @@ load64(const uint8 *p)
 	return v;
 }
 
+static inline void
+store64(uint8 *p, uint64 v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
 static inline uint16
 container_value(const Container *c, int i)
 {
@@ -154,6 +160,8 @@ extern void audience_begin(AudienceWriter *w, Size expected, int64 containers);
 extern void audience_put_container(AudienceWriter *w, const Container *c);
 extern void audience_put_values(AudienceWriter *w, int64 base, const uint16 *values, int count);
 extern void audience_put_words(AudienceWriter *w, int64 base, const uint64 *words, int count, bool runs);
+extern uint8 *audience_room(AudienceWriter *w);
+extern void audience_put_room(AudienceWriter *w, int64 base, int count);
 extern Audience *audience_end(AudienceWriter *w);
 
 /* audience_kernel.c */

@@ -14,13 +14,13 @@
 /* Lists of runs longer than this are combined as bitsets. */
 #define CONTAINER_MAX_RUNS 2048
 
-typedef int (*WordsFunction)(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out);
+typedef int (*WordsFunction)(AudienceOp op, const uint8 *a, const uint8 *b, uint8 *out);
 
 /*
  * out = a op b, of bitsets that needn't be aligned: count of ids. out may be NULL when only the count of AND is asked for
  */
 static pg_attribute_always_inline int
-words_combine_body(AudienceOp op, const uint8 *pg_restrict a, const uint8 *pg_restrict b, uint64 *pg_restrict out)
+words_combine_body(AudienceOp op, const uint8 *pg_restrict a, const uint8 *pg_restrict b, uint8 *pg_restrict out)
 {
 	int count = 0;
 
@@ -28,7 +28,7 @@ words_combine_body(AudienceOp op, const uint8 *pg_restrict a, const uint8 *pg_re
 	{
 		case AUDIENCE_OR:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = load64(a + 8 * i) | load64(b + 8 * i);
+				store64(out + 8 * i, load64(a + 8 * i) | load64(b + 8 * i));
 			break;
 		case AUDIENCE_AND:
 			if (out == NULL)
@@ -38,24 +38,24 @@ words_combine_body(AudienceOp op, const uint8 *pg_restrict a, const uint8 *pg_re
 				return count;
 			}
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = load64(a + 8 * i) & load64(b + 8 * i);
+				store64(out + 8 * i, load64(a + 8 * i) & load64(b + 8 * i));
 			break;
 		case AUDIENCE_MINUS:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = load64(a + 8 * i) & ~load64(b + 8 * i);
+				store64(out + 8 * i, load64(a + 8 * i) & ~load64(b + 8 * i));
 			break;
 		case AUDIENCE_XOR:
 			for (int i = 0; i < CONTAINER_WORDS; i++)
-				out[i] = load64(a + 8 * i) ^ load64(b + 8 * i);
+				store64(out + 8 * i, load64(a + 8 * i) ^ load64(b + 8 * i));
 			break;
 	}
 	for (int i = 0; i < CONTAINER_WORDS; i++)
-		count += __builtin_popcountll(out[i]);
+		count += __builtin_popcountll(load64(out + 8 * i));
 	return count;
 }
 
 static int
-words_combine_plain(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out)
+words_combine_plain(AudienceOp op, const uint8 *a, const uint8 *b, uint8 *out)
 {
 	return words_combine_body(op, a, b, out);
 }
@@ -66,7 +66,7 @@ words_combine_plain(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out)
 __attribute__((optimize("O3")))
 #endif
 __attribute__((target("avx2,popcnt"))) static int
-words_combine_avx2(AudienceOp op, const uint8 *a, const uint8 *b, uint64 *out)
+words_combine_avx2(AudienceOp op, const uint8 *a, const uint8 *b, uint8 *out)
 {
 	return words_combine_body(op, a, b, out);
 }
@@ -176,28 +176,159 @@ arrays_common(const Container *a, const Container *b)
 	return common;
 }
 
-/*
- * Size of the intersection of two lists of runs
- */
-static int
-runs_common(const Container *a, const Container *b)
+/* A walk over runs, with the first and last id of the one it stands at; behind the end both are out of reach. */
+typedef struct RunScan
 {
-	int i = 0;
-	int j = 0;
-	int common = 0;
+	const uint8 *next;
+	const uint8 *end;
+	int first;
+	int last;
+} RunScan;
 
-	while (i < a->runs && j < b->runs)
+static inline void
+run_next(RunScan *scan)
+{
+	if (scan->next == scan->end)
+		scan->first = scan->last = CONTAINER_IDS * 2;
+	else
 	{
-		int first = Max(run_first(a, i), run_first(b, j));
-		int a_last = run_last(a, i);
-		int b_last = run_last(b, j);
+		uint32 run = load32(scan->next);
 
-		if (first <= Min(a_last, b_last))
-			common += Min(a_last, b_last) - first + 1;
-		i += a_last <= b_last;
-		j += b_last <= a_last;
+		scan->first = run & 0xFFFF;
+		scan->last = scan->first + (run >> 16);
+		scan->next += 4;
 	}
-	return common;
+}
+
+static inline RunScan
+run_scan(const Container *c)
+{
+	RunScan scan = {c->data, c->data + (Size) c->runs * 4, 0, 0};
+
+	run_next(&scan);
+	return scan;
+}
+
+static inline bool
+run_here(const RunScan *scan)
+{
+	return scan->first < CONTAINER_IDS;
+}
+
+/* Runs being written. */
+typedef struct RunList
+{
+	uint8 *out;
+	int runs;
+	int count; /* of ids */
+} RunList;
+
+static inline void
+run_put(RunList *list, int first, int last)
+{
+	uint32 run = (uint32) first | (uint32) (last - first) << 16;
+
+	memcpy(list->out + (Size) list->runs++ * 4, &run, sizeof(run));
+	list->count += last - first + 1;
+}
+
+/*
+ * The intersection of two lists of runs, or with out = NULL its size alone. Like the two below it writes at most one run
+ * for each that it leaves behind, whatever the bytes hold
+ */
+static pg_attribute_always_inline void
+runs_and(RunScan a, RunScan b, RunList *list, bool write)
+{
+	while (run_here(&a) && run_here(&b))
+	{
+		/* Branches, since runs of real sets follow patterns that a processor learns: faster than computing the steps. */
+		if (a.last < b.first)
+			run_next(&a);
+		else if (b.last < a.first)
+			run_next(&b);
+		else
+		{
+			int first = Max(a.first, b.first);
+			int last = Min(a.last, b.last);
+
+			if (write)
+				run_put(list, first, last);
+			else
+				list->count += last - first + 1;
+			if (a.last == last && b.last == last)
+			{
+				run_next(&a);
+				run_next(&b);
+			}
+			else if (a.last == last)
+				run_next(&a);
+			else
+				run_next(&b);
+		}
+	}
+}
+
+static void
+runs_or(RunScan a, RunScan b, RunList *list)
+{
+	int first = Min(a.first, b.first);
+	int last = first - 1;
+
+	while (run_here(&a) || run_here(&b))
+	{
+		int next = Min(a.first, b.first);
+
+		if (next > last + 1)
+		{
+			run_put(list, first, last);
+			first = next;
+		}
+		if (a.first < b.first)
+		{
+			last = Max(last, a.last);
+			run_next(&a);
+		}
+		else if (b.first < a.first)
+		{
+			last = Max(last, b.last);
+			run_next(&b);
+		}
+		else
+		{
+			last = Max(last, Max(a.last, b.last));
+			run_next(&a);
+			run_next(&b);
+		}
+	}
+	if (last >= first)
+		run_put(list, first, last);
+}
+
+static void
+runs_minus(RunScan a, RunScan b, RunList *list)
+{
+	while (run_here(&a))
+	{
+		if (b.last < a.first)
+			run_next(&b);
+		else if (a.last < b.first)
+		{
+			run_put(list, a.first, a.last);
+			run_next(&a);
+		}
+		else
+		{
+			if (a.first < b.first)
+				run_put(list, a.first, b.first - 1);
+			if (a.last <= b.last)
+				run_next(&a);
+			else
+			{
+				a.first = b.last + 1;
+				run_next(&b);
+			}
+		}
+	}
 }
 
 /*
@@ -218,7 +349,12 @@ container_common(const Container *a, const Container *b)
 	if (a->kind == CONTAINER_ARRAY && b->kind == CONTAINER_ARRAY)
 		return arrays_common(a, b);
 	if (a->kind == CONTAINER_RUN && b->kind == CONTAINER_RUN)
-		return runs_common(a, b);
+	{
+		RunList list = {NULL, 0, 0};
+
+		runs_and(run_scan(a), run_scan(b), &list, false);
+		return list.count;
+	}
 	if (a->kind == CONTAINER_ARRAY && b->kind == CONTAINER_BITSET)
 	{
 		int common = 0;
@@ -290,55 +426,39 @@ arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *ou
 }
 
 /*
- * Combine two lists of runs: how many runs, and of how many ids. Goes from edge to edge of either list
+ * Combine two lists of runs
  */
-static int
-runs_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out, int *count)
+static void
+runs_combine(AudienceOp op, const Container *a, const Container *b, RunList *list)
 {
-	int i = 0;
-	int j = 0;
-	int n = 0;
-	int position = 0;
-	bool before = false;
-	int start = 0;
-
-	*count = 0;
-	while (position < CONTAINER_IDS)
+	switch (op)
 	{
-		int a_first = i < a->runs ? run_first(a, i) : CONTAINER_IDS;
-		int b_first = j < b->runs ? run_first(b, j) : CONTAINER_IDS;
-		bool in_a = a_first <= position;
-		bool in_b = b_first <= position;
-		int a_edge = in_a ? run_last(a, i) + 1 : a_first;
-		int b_edge = in_b ? run_last(b, j) + 1 : b_first;
-		bool now = op == AUDIENCE_OR	  ? in_a || in_b
-				   : op == AUDIENCE_AND	  ? in_a && in_b
-				   : op == AUDIENCE_MINUS ? in_a && !in_b
-										  : in_a != in_b;
-		int edge = Min(a_edge, b_edge);
+		case AUDIENCE_OR:
+			runs_or(run_scan(a), run_scan(b), list);
+			break;
+		case AUDIENCE_AND:
+			runs_and(run_scan(a), run_scan(b), list, true);
+			break;
+		case AUDIENCE_MINUS:
+			runs_minus(run_scan(a), run_scan(b), list);
+			break;
+		case AUDIENCE_XOR:
+			{
+				uint8 only_a[4 * CONTAINER_MAX_RUNS];
+				uint8 only_b[4 * CONTAINER_MAX_RUNS];
+				RunList a_list = {only_a, 0, 0};
+				RunList b_list = {only_b, 0, 0};
+				Container left = {.data = only_a};
+				Container right = {.data = only_b};
 
-		if (edge <= position)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("stored audience is damaged")));
-		if (now && !before)
-			start = position;
-		if (before && !now)
-		{
-			out[2 * n] = (uint16) start;
-			out[2 * n++ + 1] = (uint16) (position - 1 - start);
-			*count += position - start;
-		}
-		before = now;
-		i += in_a && a_edge == edge;
-		j += in_b && b_edge == edge;
-		position = edge;
+				runs_minus(run_scan(a), run_scan(b), &a_list);
+				runs_minus(run_scan(b), run_scan(a), &b_list);
+				left.runs = a_list.runs;
+				right.runs = b_list.runs;
+				runs_or(run_scan(&left), run_scan(&right), list);
+				break;
+			}
 	}
-	if (before)
-	{
-		out[2 * n] = (uint16) start;
-		out[2 * n++ + 1] = (uint16) (CONTAINER_IDS - 1 - start);
-		*count += CONTAINER_IDS - start;
-	}
-	return n;
 }
 
 /*
@@ -366,19 +486,20 @@ container_combine(AudienceWriter *w, AudienceOp op, const Container *a, const Co
 	}
 	if (a->kind == CONTAINER_RUN && b->kind == CONTAINER_RUN && a->runs + b->runs <= CONTAINER_MAX_RUNS)
 	{
-		/* One more than both have: room for the number of runs, which stands before them. */
-		uint16 pairs[2 * CONTAINER_MAX_RUNS + 3];
-		int count;
-		int n = runs_combine(op, a, b, pairs + 1, &count);
+		/* The number of runs stands before them. */
+		uint8 pairs[2 + 4 * 2 * CONTAINER_MAX_RUNS];
+		RunList list = {pairs + 2, 0, 0};
 
-		if (count == 0)
+		runs_combine(op, a, b, &list);
+		if (list.count == 0)
 			return;
-		if (2 + (Size) n * 4 < (count <= CONTAINER_MAX_ARRAY ? (Size) count * 2 : CONTAINER_WORDS * 8))
+		if (2 + (Size) list.runs * 4 < (list.count <= CONTAINER_MAX_ARRAY ? (Size) list.count * 2 : CONTAINER_WORDS * 8))
 		{
-			Container c = {.base = a->base, .kind = CONTAINER_RUN, .count = count, .runs = n};
+			Container c = {.base = a->base, .kind = CONTAINER_RUN, .count = list.count, .runs = list.runs};
+			uint16 number = (uint16) list.runs;
 
-			pairs[0] = (uint16) n;
-			c.data = (const uint8 *) (pairs + 1);
+			memcpy(pairs, &number, sizeof(number));
+			c.data = pairs + 2;
 			audience_put_container(w, &c);
 			return;
 		}
@@ -411,10 +532,16 @@ container_combine(AudienceWriter *w, AudienceOp op, const Container *a, const Co
 		audience_put_values(w, a->base, values, n);
 		return;
 	}
-	audience_put_words(
-		w,
-		a->base,
-		words,
-		words_combine()(op, container_words(a, a_room), container_words(b, b_room), words),
-		runs);
+	{
+		uint8 *room = audience_room(w);
+		int n = words_combine()(op, container_words(a, a_room), container_words(b, b_room), room);
+
+		if (n > CONTAINER_MAX_ARRAY && !runs)
+		{
+			audience_put_room(w, a->base, n);
+			return;
+		}
+		memcpy(words, room, sizeof(words));
+		audience_put_words(w, a->base, words, n, runs);
+	}
 }

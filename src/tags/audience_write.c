@@ -55,7 +55,23 @@ too_large(void)
 }
 
 /*
- * Room for one more container and its bytes
+ * Where the bytes of the next container go; as many as are asked for may be written
+ */
+static uint8 *
+make_room(AudienceWriter *w, Size size)
+{
+	if (w->used + size > w->allocated)
+	{
+		w->allocated = Min(w->allocated * 2 + size, MaxAllocSize);
+		if (w->used + size > w->allocated)
+			too_large();
+		w->body = repalloc(w->body, w->allocated);
+	}
+	return (uint8 *) w->body + w->used;
+}
+
+/*
+ * One more container and the place for its bytes
  */
 static uint8 *
 put(AudienceWriter *w, int64 base, int count, Size size, bool run)
@@ -64,13 +80,7 @@ put(AudienceWriter *w, int64 base, int count, Size size, bool run)
 	uint8 *room;
 
 	Assert(w->n == 0 || base > w->containers[w->n - 1].base);
-	if (w->used + size > w->allocated)
-	{
-		w->allocated = Min(w->allocated * 2 + size, MaxAllocSize);
-		if (w->used + size > w->allocated)
-			too_large();
-		w->body = repalloc(w->body, w->allocated);
-	}
+	room = make_room(w, size);
 	if (w->n == w->n_allocated)
 	{
 		w->n_allocated *= 2;
@@ -84,9 +94,26 @@ put(AudienceWriter *w, int64 base, int count, Size size, bool run)
 	c->size = (uint32) size;
 	c->run = run;
 	w->count += count;
-	room = (uint8 *) w->body + w->used;
 	w->used += size;
 	return room;
+}
+
+/*
+ * Where a bitset may be written before it is known whether it will be kept
+ */
+uint8 *
+audience_room(AudienceWriter *w)
+{
+	return make_room(w, CONTAINER_WORDS * 8);
+}
+
+/*
+ * Keep the bitset of count ids, more than an array may have, that was written there
+ */
+void
+audience_put_room(AudienceWriter *w, int64 base, int count)
+{
+	(void) put(w, base, count, CONTAINER_WORDS * 8, false);
 }
 
 void

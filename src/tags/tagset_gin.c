@@ -26,9 +26,12 @@
 /* What the consistent functions know about a query; stands in extra_data[0]. */
 typedef struct GinQuery
 {
-	int count_keys;	   /* keys before the tags that stand for numbers of tags: 0, 1, 2 … for <@, one for = */
-	int tag_keys;	   /* keys behind them that stand for tags */
+	int count_keys;		 /* keys before the tags that stand for numbers of tags: 0, 1, 2 … for <@, one for = */
+	int tag_keys;		 /* keys behind them that stand for tags */
 	TagqueryNode *nodes; /* of @@ */
+	/* Of @@ when it is a conjunction of tags, prefixes and their negations, which needs no walk over nodes: for each key
+	 * what it is when the query does not match, GIN_TRUE for a negated one. NULL otherwise. */
+	GinTernaryValue *failing;
 } GinQuery;
 
 /*
@@ -166,6 +169,32 @@ node_value(const TagqueryNode *nodes, int *at, const GinTernaryValue *check)
 }
 
 /*
+ * For GinQuery.failing; NULL when the query is another
+ */
+static GinTernaryValue *
+failing_values(const TagqueryNode *nodes, int key_count)
+{
+	GinTernaryValue *failing = palloc(sizeof(GinTernaryValue) * key_count);
+	bool *used = palloc0(sizeof(bool) * key_count);
+
+	if (nodes[0].kind != QUERY_AND)
+		return NULL;
+	for (int i = 1; i < nodes[0].next; i++)
+	{
+		bool negated = nodes[i].kind == QUERY_NOT;
+		const TagqueryNode *literal = &nodes[negated ? ++i : i];
+		bool any_tag = literal->kind == QUERY_PREFIX && literal->tag.length == 0;
+
+		if ((literal->kind != QUERY_TAG && literal->kind != QUERY_PREFIX) || used[literal->key])
+			return NULL;
+		used[literal->key] = true;
+		/* "Any tag" has the key of the empty set, so it is the opposite of it. */
+		failing[literal->key] = negated != any_tag ? GIN_TRUE : GIN_FALSE;
+	}
+	return failing;
+}
+
+/*
  * The keys of a tagquery: its tags and prefixes, equal ones once
  */
 static Datum *
@@ -205,6 +234,7 @@ extract_matches(struct varlena *query, GinQuery *known, int32 *key_count, bool *
 		known->nodes[terms[i].node].key = keys_used - 1;
 	}
 	known->tag_keys = keys_used;
+	known->failing = failing_values(known->nodes, keys_used);
 	*key_count = keys_used;
 
 	/* A query that a row with none of the keys can match needs every row. */
@@ -358,7 +388,17 @@ row_value(const GinTernaryValue *check, StrategyNumber strategy, int key_count, 
 		case TAGSET_CONTAINED:
 			return contained_value(known, check);
 		case TAGSET_MATCHES:
-			return node_value(known->nodes, &at, check);
+			if (known->failing == NULL)
+				return node_value(known->nodes, &at, check);
+			result = GIN_TRUE;
+			for (int i = 0; i < key_count; i++)
+			{
+				if (check[i] == known->failing[i])
+					return GIN_FALSE;
+				if (check[i] == GIN_MAYBE)
+					result = GIN_MAYBE;
+			}
+			return result;
 		default:
 			elog(ERROR, "unknown strategy %d of gin_tagset_ops", strategy);
 			return GIN_FALSE;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define REPEAT 15
+#define REPEAT 31
 
 static roaring_bitmap_t *
 read_bitmap(const char *path)
