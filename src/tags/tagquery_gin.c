@@ -104,7 +104,7 @@ node_cover(const TagqueryNode *nodes, int *at, bool negated)
 		Cover member = node_cover(nodes, at, negated);
 
 		best.cost = Min(best.cost + member.cost, COST_EVERY_SET);
-		if (best.cost == COST_EVERY_SET)
+		if (best.cost == COST_EVERY_SET || member.nodes == NULL)
 			continue;
 		best.bytes = Min(best.bytes, member.bytes);
 		best.nodes = repalloc(best.nodes, sizeof(int) * (best.count + member.count));

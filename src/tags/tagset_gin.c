@@ -419,10 +419,7 @@ gin_tagset_consistent(PG_FUNCTION_ARGS)
 	GinTernaryValue result;
 
 	/* false and true are GIN_FALSE and GIN_TRUE. */
-	result = row_value((GinTernaryValue *) check,
-					   PG_GETARG_UINT16(1),
-					   key_count,
-					   extra != NULL ? (GinQuery *) extra[0] : NULL);
+	result = row_value((GinTernaryValue *) check, PG_GETARG_UINT16(1), key_count, (GinQuery *) extra[0]);
 	*recheck = result == GIN_MAYBE;
 	PG_RETURN_BOOL(result != GIN_FALSE);
 }
@@ -437,8 +434,7 @@ gin_tagset_triconsistent(PG_FUNCTION_ARGS)
 	GinTernaryValue *check = (GinTernaryValue *) PG_GETARG_POINTER(0);
 	Pointer *extra = (Pointer *) PG_GETARG_POINTER(4);
 
-	PG_RETURN_GIN_TERNARY_VALUE(row_value(
-		check, PG_GETARG_UINT16(1), PG_GETARG_INT32(3), extra != NULL ? (GinQuery *) extra[0] : NULL));
+	PG_RETURN_GIN_TERNARY_VALUE(row_value(check, PG_GETARG_UINT16(1), PG_GETARG_INT32(3), (GinQuery *) extra[0]));
 }
 
 /*
