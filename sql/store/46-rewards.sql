@@ -1,9 +1,9 @@
--- What points are spent on: goods, virtual goods with codes, coupons, services.
+-- What points are spent on: goods, virtual goods with codes, coupons, services, privileges.
 
 CREATE TABLE reward (
     reward text PRIMARY KEY,
     name text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('goods', 'virtual', 'coupon', 'service')),
+    kind text NOT NULL CHECK (kind IN ('goods', 'virtual', 'coupon', 'service', 'privilege')),
     program text COLLATE "C" NOT NULL DEFAULT 'points' REFERENCES points_program,
     points bigint NOT NULL CHECK (points > 0),
     total_limit bigint CHECK (total_limit >= 0),
@@ -12,9 +12,30 @@ CREATE TABLE reward (
     valid_from timestamptz NOT NULL DEFAULT '-infinity',
     valid_until timestamptz NOT NULL DEFAULT 'infinity',
     active boolean NOT NULL DEFAULT true,
-    CHECK ((kind = 'coupon') = (coupon_template IS NOT NULL))
+    tier text,
+    benefit text CHECK (benefit IN ('free_shipping', 'free_pickup', 'priority_dispatch', 'service_agent', 'free_repair', 'trial', 'members_sale', 'custom_service')),
+    privilege_days integer CHECK (privilege_days > 0),
+    privilege_until timestamptz,
+    CHECK ((kind = 'coupon') = (coupon_template IS NOT NULL)),
+    CHECK (kind <> 'privilege' AND num_nonnulls(tier, benefit, privilege_days, privilege_until) = 0
+           OR kind = 'privilege' AND num_nonnulls(tier, benefit) = 1 AND num_nonnulls(privilege_days, privilege_until) = 1)
 );
 COMMENT ON TABLE reward IS 'the catalogue: what points buy, how many there are, how many a customer may have';
+COMMENT ON COLUMN reward.tier IS 'a privilege: this tier';
+COMMENT ON COLUMN reward.benefit IS 'or this benefit, of those that tiers can give';
+COMMENT ON COLUMN reward.privilege_days IS 'for so many days; what the customer has of it already is prolonged';
+COMMENT ON COLUMN reward.privilege_until IS 'or until this moment';
+
+CREATE TABLE customer_benefit (
+    customer_id bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
+    benefit text NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    source text NOT NULL,
+    reference text NOT NULL,
+    PRIMARY KEY (customer_id, source, reference)
+);
+COMMENT ON TABLE customer_benefit IS 'benefits that a customer has beside those of the tier, until a moment (exclusive); tier_benefits() and use_benefit() know them';
 
 CREATE TABLE reward_stock (
     reward text PRIMARY KEY REFERENCES reward ON DELETE CASCADE,
@@ -52,13 +73,15 @@ DECLARE
     w reward;
     result reward_redemption;
     handed text;
+    ends_at timestamptz;
+    held record;
 BEGIN
     SELECT k.* INTO w FROM reward k WHERE k.reward = redeem_reward.reward;
     IF NOT FOUND OR NOT w.active OR as_of < w.valid_from OR as_of >= w.valid_until THEN
         RAISE EXCEPTION 'reward "%" does not exist or is not offered now', redeem_reward.reward USING ERRCODE = 'CP020';
     END IF;
-    -- Points first: the account's lock is the one that every other movement of this customer takes first too.
-    PERFORM FROM customer c WHERE c.customer_id = redeem_reward.customer_id FOR NO KEY UPDATE;
+    -- One at a time for a customer; the row that orders lock first too, before the account.
+    PERFORM FROM customer_summary s WHERE s.customer_id = redeem_reward.customer_id FOR NO KEY UPDATE;
     SELECT r.* INTO result FROM reward_redemption r
     WHERE r.customer_id = redeem_reward.customer_id AND r.reward = redeem_reward.reward AND r.reference = redeem_reward.reference;
     IF FOUND THEN
@@ -85,6 +108,28 @@ BEGIN
         END IF;
     ELSIF w.kind = 'coupon' THEN
         handed := (issue_coupon(redeem_reward.customer_id, w.coupon_template, 'reward/' || redeem_reward.reference, as_of)).code;
+    ELSIF w.tier IS NOT NULL THEN
+        SELECT t.seq, m.basis, m.period_end INTO held
+        FROM tier t LEFT JOIN tier_member m ON m.customer_id = redeem_reward.customer_id AND m.tier = t.tier
+        WHERE t.tier = tier_at(redeem_reward.customer_id, as_of);
+        ends_at := coalesce(w.privilege_until,
+                          as_of + make_interval(days => w.privilege_days)
+                          + CASE WHEN tier_at(redeem_reward.customer_id, as_of) = w.tier AND held.basis <> 'earned' AND held.period_end > as_of THEN held.period_end - as_of ELSE '0' END);
+        IF held.seq > (SELECT t.seq FROM tier t WHERE t.tier = w.tier)
+           OR tier_at(redeem_reward.customer_id, as_of) = w.tier AND (held.basis IS DISTINCT FROM 'granted' AND held.basis IS DISTINCT FROM 'paid' OR held.period_end IS NULL OR held.period_end >= ends_at) THEN
+            RAISE EXCEPTION 'customer % has tier "%" or a higher one already', redeem_reward.customer_id, w.tier
+                USING ERRCODE = 'CP025', HINT = 'tier_at(customer_id) gives the tier.';
+        END IF;
+        PERFORM grant_tier(redeem_reward.customer_id, w.tier, ends_at, true, 'reward ' || w.reward, as_of);
+    ELSIF w.benefit IS NOT NULL THEN
+        SELECT coalesce(w.privilege_until, greatest(as_of, max(g.until)) + make_interval(days => w.privilege_days)) INTO ends_at
+        FROM customer_benefit g WHERE g.customer_id = redeem_reward.customer_id AND g.benefit = w.benefit AND g.until > as_of;
+        IF ends_at <= as_of OR EXISTS (SELECT FROM customer_benefit g WHERE g.customer_id = redeem_reward.customer_id AND g.benefit = w.benefit AND g.since <= as_of AND g.until >= ends_at) THEN
+            RAISE EXCEPTION 'customer % has benefit "%" until then already', redeem_reward.customer_id, w.benefit
+                USING ERRCODE = 'CP025', HINT = 'tier_benefits(customer_id) lists what the customer has.';
+        END IF;
+        INSERT INTO customer_benefit (customer_id, benefit, since, until, source, reference)
+        VALUES (redeem_reward.customer_id, w.benefit, as_of, ends_at, 'reward', w.reward || '/' || redeem_reward.reference);
     END IF;
     INSERT INTO reward_redemption AS r (customer_id, reward, reference, points, code, redeemed_at)
     VALUES (redeem_reward.customer_id, w.reward, redeem_reward.reference, w.points, handed, as_of)
@@ -93,7 +138,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION redeem_reward(bigint, text, text, timestamptz) IS
-'spends points on a reward, whole or not at all: points, stock, code. Again with the same reference changes nothing. Errors: CP020 not offered, CP021 limit of the customer, CP022 out of stock, and those of redeem';
+'spends points on a reward, whole or not at all: points, stock, code. Again with the same reference changes nothing. Errors: CP020 not offered, CP021 limit of the customer, CP022 out of stock, CP025 has that privilege or more already, and those of redeem';
 REVOKE EXECUTE ON FUNCTION redeem_reward(bigint, text, text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION cancel_reward(customer_id bigint, reward text, reference text, as_of timestamptz DEFAULT now()) RETURNS reward_redemption
@@ -113,12 +158,16 @@ BEGIN
     SELECT k.* INTO w FROM reward k WHERE k.reward = result.reward;
     IF w.kind = 'virtual' THEN
         RAISE EXCEPTION 'a code that was handed out cannot be taken back' USING ERRCODE = 'CP024', HINT = 'Use adjust when it did not work.';
+    ELSIF w.tier IS NOT NULL THEN
+        RAISE EXCEPTION 'a tier that was granted cannot be taken back' USING ERRCODE = 'CP024', HINT = 'Grant the tier before with grant_tier, and use adjust.';
     END IF;
     IF result.cancelled_at IS NOT NULL THEN
         RETURN result;
     END IF;
     PERFORM restore(result.customer_id, result.reward || '/' || result.reference, source => 'reward', program => w.program, as_of => cancel_reward.as_of);
     UPDATE reward_stock s SET redeemed = s.redeemed - 1 WHERE s.reward = result.reward;
+    UPDATE customer_benefit g SET until = greatest(g.since, cancel_reward.as_of)
+    WHERE g.customer_id = result.customer_id AND g.source = 'reward' AND g.reference = result.reward || '/' || result.reference AND g.until > cancel_reward.as_of;
     UPDATE coupon c SET state = 'cancelled' WHERE c.customer_id = result.customer_id AND c.code = result.code AND c.state = 'issued';
     UPDATE reward_redemption r SET cancelled_at = as_of
     WHERE r.customer_id = result.customer_id AND r.reward = result.reward AND r.reference = result.reference
@@ -126,5 +175,5 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION cancel_reward(bigint, text, text, timestamptz) IS 'gives the points of a redemption back to their lots and the reward to the stock. Errors: CP023 unknown, CP024 a code was handed out';
+COMMENT ON FUNCTION cancel_reward(bigint, text, text, timestamptz) IS 'gives the points of a redemption back to their lots and the reward to the stock. Errors: CP023 unknown, CP024 a code was handed out or a tier granted';
 REVOKE EXECUTE ON FUNCTION cancel_reward(bigint, text, text, timestamptz) FROM PUBLIC;

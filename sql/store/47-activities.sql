@@ -59,6 +59,12 @@ CREATE TABLE invitation (
 CREATE INDEX invitation_inviter ON invitation (inviter);
 COMMENT ON TABLE invitation IS 'who was invited by whom: each customer once';
 
+CREATE TABLE invitation_turn (
+    turn integer PRIMARY KEY CHECK (turn = 1),
+    n bigint NOT NULL
+) WITH (fillfactor = 20);
+COMMENT ON TABLE invitation_turn IS 'counts invitations: whoever writes its row is the only one to walk the chain of inviters';
+
 CREATE FUNCTION invited_by(customer_id bigint, inviter bigint, as_of timestamptz DEFAULT now()) RETURNS invitation
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -78,8 +84,8 @@ BEGIN
     ELSIF (SELECT s.order_count FROM customer_summary s WHERE s.customer_id = invited_by.customer_id) > 0 THEN
         RAISE EXCEPTION 'customer % has bought already and is not new', invited_by.customer_id USING ERRCODE = 'CP032';
     END IF;
-    -- One at a time while the chain is walked, or two could close a circle between them.
-    LOCK TABLE invitation IN SHARE ROW EXCLUSIVE MODE;
+    -- One at a time while the chain is walked, or two could close a circle between them; with an old snapshot not at all.
+    INSERT INTO invitation_turn AS t (turn, n) VALUES (1, 1) ON CONFLICT (turn) DO UPDATE SET n = t.n + 1;
     WHILE at IS NOT NULL LOOP
         SELECT i.inviter INTO at FROM invitation i WHERE i.customer_id = at;
         IF at = invited_by.customer_id THEN

@@ -35,9 +35,13 @@ BEGIN ATOMIC
                         WHERE u.customer_id = tier_benefits.customer_id AND u.kind = b.kind AND u.at <= tier_benefits.as_of
                           AND u.at >= coalesce(benefit_period_start(b.period, tier_benefits.customer_id, tier_benefits.as_of), '-infinity')) u
     WHERE b.tier = tier_at(tier_benefits.customer_id, tier_benefits.as_of)
-    ORDER BY b.kind, b.threshold;
+    UNION ALL
+    SELECT DISTINCT NULL, g.benefit, 1.0, 0.0, NULL::integer, NULL, 0::bigint, NULL::bigint
+    FROM customer_benefit g
+    WHERE g.customer_id = tier_benefits.customer_id AND g.since <= tier_benefits.as_of AND g.until > tier_benefits.as_of
+    ORDER BY 2, 4;
 END;
-COMMENT ON FUNCTION tier_benefits(bigint, timestamptz) IS 'the benefits of a customer at a moment, with what is used and left of those that have a quota';
+COMMENT ON FUNCTION tier_benefits(bigint, timestamptz) IS 'the benefits of a customer at a moment, with what is used and left of those that have a quota; tier is null for what was granted beside it';
 
 CREATE FUNCTION use_benefit(customer_id bigint, kind text, reference text, as_of timestamptz DEFAULT now()) RETURNS benefit_use
 LANGUAGE plpgsql SECURITY DEFINER
@@ -54,7 +58,7 @@ BEGIN
     IF FOUND THEN
         RETURN done;
     END IF;
-    SELECT * INTO b FROM tier_benefits(use_benefit.customer_id, use_benefit.as_of) t WHERE t.kind = use_benefit.kind ORDER BY t.threshold LIMIT 1;
+    SELECT * INTO b FROM tier_benefits(use_benefit.customer_id, use_benefit.as_of) t WHERE t.kind = use_benefit.kind ORDER BY t.quota NULLS FIRST, t.threshold LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'customer % has no benefit "%"', customer_id, kind USING ERRCODE = 'CU005',
             DETAIL = format('The tier is %s.', tier_at(use_benefit.customer_id, use_benefit.as_of)), HINT = 'tier_benefits(customer_id) lists the benefits of a customer.';
@@ -63,7 +67,7 @@ BEGIN
             DETAIL = format('%s of %s uses in the %s.', b.used, b.quota, b.period), HINT = 'tier_benefits(customer_id) shows what is left.';
     END IF;
     INSERT INTO benefit_use (customer_id, kind, reference, tier, at)
-    VALUES (use_benefit.customer_id, use_benefit.kind, use_benefit.reference, b.tier, use_benefit.as_of)
+    VALUES (use_benefit.customer_id, use_benefit.kind, use_benefit.reference, coalesce(b.tier, tier_at(use_benefit.customer_id, use_benefit.as_of)), use_benefit.as_of)
     RETURNING * INTO done;
     RETURN done;
 END
