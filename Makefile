@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: test-long test-matrix test-clients bench lint sanitize coverage dist.  tools/ holds the scripts behind them.
+# Further targets: test-long test-matrix test-clients bench lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -50,7 +50,7 @@ $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
 	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test test-long test-matrix test-clients bench lint sanitize coverage dist
+.PHONY: setup demo test test-long test-matrix test-clients bench lint sanitize coverage dist check-package
 setup:
 	sh tools/setup.sh
 
@@ -88,4 +88,8 @@ coverage: setup
 	COVERAGE=1 sh tools/test.sh
 
 dist:
-	git archive --format=zip --prefix=crm-$(EXTVERSION)/ -o crm-$(EXTVERSION).zip HEAD
+	sh tools/packaging/dist.sh
+
+# Archive, make uninstall and the Debian package, each tried.
+check-package:
+	sh tools/packaging/check.sh

@@ -185,7 +185,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'the file has no column "%"', sought.name
             USING ERRCODE = 'undefined_column', DETAIL = format('Names known for it: %s.', sought.names),
-                  HINT = 'UPDATE import_column SET columns = columns || ''the name in the file'' teaches another name.';
+                  HINT = 'UPDATE import_column SET columns = array_append(columns, ''the name in the file'') teaches another name.';
     END IF;
     RETURN QUERY
     WITH sought AS MATERIALIZED (
