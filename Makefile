@@ -83,6 +83,7 @@ sanitize:
 	SANITIZE=1 sh tools/test.sh
 	sh test/fuzz/tags.sh 60
 	sh test/fuzz/audience.sh 60
+	sh test/fuzz/masks.sh 60
 
 coverage: setup
 	COVERAGE=1 sh tools/test.sh

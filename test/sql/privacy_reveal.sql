@@ -117,6 +117,15 @@ SELECT field, action, source FROM contact_change WHERE customer_id = 1 ORDER BY 
 SELECT set_contact(1, '{"shoe_size": "44"}');
 UPDATE contact SET source = 'rumour' WHERE customer_id = 1;
 DELETE FROM contact_change;
+-- The trigger keeps the pinyin of the name, and leaves it when a name is refused.
+UPDATE contact SET name = '欧阳锋' WHERE customer_id = 1;
+SELECT name_pinyin, name_initials FROM contact WHERE customer_id = 1;
+UPDATE contact SET name = '李四', source = 'third_party' WHERE customer_id = 1;
+SELECT name, name_pinyin, name_initials FROM contact WHERE customer_id = 1;
+UPDATE contact SET name = NULL WHERE customer_id = 1;
+SELECT name, name_pinyin, name_initials FROM contact WHERE customer_id = 1;
+UPDATE contact SET name = '张三', name_pinyin = 'wrong' WHERE customer_id = 1;
+SELECT name_pinyin, name_initials FROM contact WHERE customer_id = 1;
 -- Staff find people without reading the table.
 SET ROLE crm_t_rev_anna;
 SELECT * FROM search_contact('13900001111');
