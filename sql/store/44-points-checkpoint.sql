@@ -80,6 +80,43 @@ SELECT e.customer_id, e.program, e.seq, e.kind, e.points, e.source, e.reference,
 FROM points_entry e;
 COMMENT ON VIEW points_export IS 'entries in a form that a program outside can hash again: moments in microseconds since 2000-01-01 UTC, bytes in hex. COPY (SELECT * FROM points_export ORDER BY 1, 2, 3) TO … CSV HEADER';
 
+CREATE FUNCTION points_verify_since(checkpoint bigint DEFAULT NULL, part integer DEFAULT 1, parts integer DEFAULT 1)
+RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $points$
+    WITH account AS MATERIALIZED (
+        SELECT a.customer_id, a.program, a.seq, a.head, a.available, a.booked_at, l.seq IS NOT NULL AND l.seq = a.seq AND l.head = a.head AS same
+        FROM points_account a
+        LEFT JOIN LATERAL (SELECT k.seq, k.head FROM points_checkpoint_leaf k
+                           WHERE k.customer_id = a.customer_id AND k.program = a.program AND ($1 IS NULL OR k.checkpoint <= $1)
+                           ORDER BY k.checkpoint DESC LIMIT 1) l ON true
+        WHERE mod(mod(a.customer_id, $3) + $3, $3) = $2 - 1
+    )
+    SELECT v.customer_id, v.program, v.seq, v.finding
+    FROM account a
+    CROSS JOIN LATERAL crm.points_verify_entries('points_entry'::regclass, a.customer_id, a.program, 1, 1) v
+    WHERE NOT a.same
+    UNION ALL
+    SELECT a.customer_id, a.program, a.seq,
+           CASE WHEN n.seq IS NOT NULL THEN 'an entry stands after the account''s last'
+                WHEN e.seq IS NULL THEN 'the last entry is missing'
+                ELSE 'the account is not what its last entry says' END
+    FROM account a
+    LEFT JOIN points_entry e ON e.customer_id = a.customer_id AND e.program = a.program AND e.seq = a.seq
+    LEFT JOIN LATERAL (SELECT x.seq FROM points_entry x
+                       WHERE x.customer_id = a.customer_id AND x.program = a.program AND x.seq > a.seq LIMIT 1) n ON true
+    WHERE a.same AND (n.seq IS NOT NULL OR e.hash IS DISTINCT FROM a.head OR e.balance_after IS DISTINCT FROM a.available
+                      OR e.booked_at IS DISTINCT FROM a.booked_at)
+    UNION ALL
+    SELECT DISTINCT l.customer_id, l.program, NULL::bigint, 'the account is gone'
+    FROM points_checkpoint_leaf l
+    WHERE mod(mod(l.customer_id, $3) + $3, $3) = $2 - 1 AND ($1 IS NULL OR l.checkpoint <= $1)
+      AND NOT EXISTS (SELECT FROM points_account a WHERE a.customer_id = l.customer_id AND a.program = l.program)
+$points$;
+COMMENT ON FUNCTION points_verify_since(bigint, integer, integer) IS
+'checks what changed since a checkpoint (null: the last): accounts that moved are built up again from all their entries, of the others the last entry and the balance are compared. What was changed inside an account that stands still is for points_verify to find. Sessions that each take one of parts check in parallel';
+
 CREATE FUNCTION points_verify_checkpoints() RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT

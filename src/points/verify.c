@@ -358,7 +358,11 @@ verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint
 	HeapTuple tuple;
 	Replay *replay;
 
-	v->replays = hash_create("crm verification", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	/* As large as it will be, so that it never splits. */
+	v->replays = hash_create("crm verification",
+							 filter_null[0] ? (long) Max(1024, v->accounts->rd_rel->reltuples / parts) : 16,
+							 &control,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	scan = begin_scan(v->entries,
 					  v->ledger->primary_key,
 					  v->ledger->column[COL_CUSTOMER_ID],

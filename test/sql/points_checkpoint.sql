@@ -50,6 +50,17 @@ ALTER TABLE points_entry ENABLE TRIGGER USER;
 SELECT count(*) FROM (SELECT earn(4, 1000, 't', n::text, as_of => '2026-01-01') FROM generate_series(1, 3) n) e;
 SELECT * FROM points_verify() WHERE finding NOT LIKE 'trigger%';
 SELECT * FROM points_verify_checkpoints() ORDER BY 1, 3;
+SELECT * FROM points_verify_since() ORDER BY 1, 3;
+ROLLBACK;
+-- since a checkpoint: an account that stands still is compared with its last entry, one that moved is built up again
+SELECT * FROM points_verify_since();
+BEGIN;
+UPDATE points_entry SET points = 11 WHERE customer_id = 5 AND seq = 2;
+UPDATE points_account SET available = 31 WHERE customer_id = 6;
+UPDATE points_account SET pending = 1 WHERE customer_id = 3;
+SELECT * FROM points_verify_since() ORDER BY 1, 3;
+SELECT * FROM points_verify_since(2) ORDER BY 1, 3;
+SELECT part, v.* FROM generate_series(1, 2) part, LATERAL points_verify_since(1, part, 2) v ORDER BY 2, 4;
 ROLLBACK;
 BEGIN;
 ALTER TABLE points_checkpoint DISABLE TRIGGER USER;
