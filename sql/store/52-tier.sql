@@ -27,11 +27,13 @@ CREATE TABLE tier (
     name_zh text,
     name_en text,
     qualify rule,
-    keep rule
+    keep rule,
+    code text GENERATED ALWAYS AS (tier) STORED
 );
 COMMENT ON TABLE tier IS 'the ladder of tiers. The lowest seq is what everybody has; tiers without qualify are only granted';
 COMMENT ON COLUMN tier.qualify IS 'who rises to it. Of conditions joined by OR, one on spend_total or order_count alone lifts only by the order that crosses it, or who never had the tier';
 COMMENT ON COLUMN tier.keep IS 'who stays at the end of a cycle; null: everybody';
+COMMENT ON COLUMN tier.code IS 'the same as tier: ordinary, silver, gold, diamond in the textbook''s ladder';
 
 CREATE TABLE tier_benefit (
     tier text NOT NULL REFERENCES tier ON UPDATE CASCADE ON DELETE CASCADE,
@@ -194,49 +196,94 @@ COMMENT ON FUNCTION growth_between(bigint, timestamptz, timestamptz) IS
 CREATE FUNCTION tier_figures(customer_ids bigint[], moments timestamptz[])
 RETURNS TABLE (customer_id bigint, at timestamptz, order_count bigint, spend_total numeric, margin_total numeric, first_order_at timestamptz,
                last_order_at timestamptz, orders_12m bigint, spend_12m numeric, avg_order_12m numeric, orders_window bigint,
-               spend_window numeric)
+               spend_window numeric, growth bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT i.id, i.at, p.order_count, coalesce(p.spend_total, 0), coalesce(p.spend_total - p.cost_total, 0), p.first_order_at, p.last_order_at,
-           p.orders_12m, coalesce(p.spend_12m, 0), round(p.spend_12m / nullif(p.orders_12m, 0), 4), p.orders_window,
-           coalesce(p.spend_window, 0)
-    FROM (SELECT u.id, u.at, (u.at AT TIME ZONE s.time_zone - interval '12 months') AT TIME ZONE s.time_zone AS year_start,
+    -- The summary answers for who has ordered nothing since; of the 12 months, only the month that they cut needs its orders.
+    -- Moments stand in FILTER, not in WHERE, so that a customer's orders are always found by the customer.
+    SELECT i.customer_id, i.at, CASE WHEN i.past THEN p.order_count ELSE i.order_count END,
+           CASE WHEN i.past THEN coalesce(p.spend_total, 0) ELSE i.spend_total END,
+           CASE WHEN i.past THEN coalesce(p.spend_total - p.cost_total, 0) ELSE i.spend_total - i.cost_total END,
+           CASE WHEN i.past THEN p.first_order_at ELSE i.first_order_at END, CASE WHEN i.past THEN p.last_order_at ELSE i.last_order_at END,
+           w.orders, w.spend, round(w.spend / nullif(w.orders, 0), 4), x.orders, coalesce(x.spend, 0), coalesce(v.growth, 0)
+    FROM (SELECT s.*, u.at, coalesce(s.last_order_at > u.at, false) AS past, y.year_start, s.first_order_at <= y.year_start AS cut,
+                 date_trunc('month', y.year_start, 'UTC') - interval '1 microsecond' AS cut_start,
+                 (date_trunc('month', y.year_start AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS cut_end,
                  -- window_start() in place where it is simple: a call for each customer costs more than counting the orders.
-                 CASE s.tier_window
-                     WHEN 'rolling' THEN (u.at AT TIME ZONE s.time_zone - make_interval(months => s.tier_window_months)) AT TIME ZONE s.time_zone
+                 CASE g.tier_window
+                     WHEN 'rolling' THEN (u.at AT TIME ZONE g.time_zone - make_interval(months => g.tier_window_months)) AT TIME ZONE g.time_zone
                      WHEN 'lifetime' THEN timestamptz '-infinity'
-                     ELSE window_start(u.at, c.joined_at)
+                     ELSE window_start(u.at, (SELECT c.joined_at FROM customer c WHERE c.customer_id = u.id))
                  END AS window_start
           FROM unnest(tier_figures.customer_ids, tier_figures.moments) u (id, at)
-          JOIN customer c ON c.customer_id = u.id
-          CROSS JOIN settings s
+          JOIN customer_summary s ON s.customer_id = u.id AND s.customer_id >= tier_figures.customer_ids[1]
+                                     AND s.customer_id <= tier_figures.customer_ids[cardinality(tier_figures.customer_ids)]
+          CROSS JOIN settings g
+          CROSS JOIN LATERAL (SELECT (u.at AT TIME ZONE g.time_zone - interval '12 months') AT TIME ZONE g.time_zone AS year_start) y
           OFFSET 0) i
-    CROSS JOIN LATERAL (SELECT count(*) AS order_count, sum(p.net) AS spend_total, sum(coalesce(p.cost, 0)) AS cost_total,
-                               min(p.order_at) AS first_order_at, max(p.order_at) AS last_order_at,
-                               count(*) FILTER (WHERE p.order_at > i.year_start) AS orders_12m,
-                               sum(p.net) FILTER (WHERE p.order_at > i.year_start) AS spend_12m,
-                               count(*) FILTER (WHERE p.order_at > i.window_start) AS orders_window,
-                               sum(p.net) FILTER (WHERE p.order_at > i.window_start) AS spend_window
-                        FROM purchase p
-                        WHERE p.customer_id = i.id AND p.order_at <= i.at) p;
+    LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE p.order_at <= i.at) AS order_count, sum(p.net) FILTER (WHERE p.order_at <= i.at) AS spend_total,
+                              sum(coalesce(p.cost, 0)) FILTER (WHERE p.order_at <= i.at) AS cost_total,
+                              min(p.order_at) FILTER (WHERE p.order_at <= i.at) AS first_order_at, max(p.order_at) FILTER (WHERE p.order_at <= i.at) AS last_order_at,
+                              count(*) FILTER (WHERE p.order_at > i.year_start AND p.order_at <= i.at) AS orders_12m,
+                              sum(p.net) FILTER (WHERE p.order_at > i.year_start AND p.order_at <= i.at) AS spend_12m
+                       FROM purchase p
+                       WHERE p.customer_id = i.customer_id AND i.past) p ON true
+    LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE p.order_at > i.year_start AND p.order_at < i.cut_end) AS orders,
+                              sum(p.net) FILTER (WHERE p.order_at > i.year_start AND p.order_at < i.cut_end) AS spend
+                       FROM purchase p
+                       WHERE p.customer_id = i.customer_id AND i.cut AND NOT i.past AND months_orders(i.months, i.cut_start, i.cut_end) > 0) e ON true
+    CROSS JOIN LATERAL (SELECT CASE WHEN i.past THEN p.orders_12m
+                                    ELSE months_orders(i.months, CASE WHEN i.cut THEN i.year_start ELSE '-infinity' END, 'infinity') + e.orders END AS orders,
+                               CASE WHEN i.past THEN coalesce(p.spend_12m, 0)
+                                    ELSE months_spend(i.months, CASE WHEN i.cut THEN i.year_start ELSE '-infinity' END, 'infinity') + coalesce(e.spend, 0) END AS spend) w
+    LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE p.order_at > i.window_start AND p.order_at <= i.at) AS orders,
+                              sum(p.net) FILTER (WHERE p.order_at > i.window_start AND p.order_at <= i.at) AS spend
+                       FROM purchase p
+                       WHERE p.customer_id = i.customer_id) x ON true
+    -- growth_between() in place, for the same reason.
+    LEFT JOIN LATERAL (SELECT sum(CASE WHEN e.kind IN ('refund', 'transfer_out') THEN -e.points ELSE e.points END)::bigint AS growth
+                       FROM points_entry e
+                       LEFT JOIN points_entry o ON o.customer_id = e.customer_id AND o.program = e.program AND o.seq = e.reverses
+                       WHERE e.customer_id = i.customer_id AND e.program = 'growth' AND e.kind IN ('earn', 'refund', 'adjust', 'transfer_in', 'transfer_out')
+                         AND coalesce(o.occurred_at, e.occurred_at) > i.year_start AND coalesce(o.occurred_at, e.occurred_at) <= i.at) v ON true;
 END;
-COMMENT ON FUNCTION tier_figures(bigint[], timestamptz[]) IS 'figures of customers, each at a moment of its own; refunds as known today';
+COMMENT ON FUNCTION tier_figures(bigint[], timestamptz[]) IS 'figures of customers, whose ids ascend, each at a moment of its own; refunds as known today';
 
 CREATE FUNCTION tier_figures_at(as_of timestamptz, after_id bigint, last_id bigint)
 RETURNS TABLE (customer_id bigint, at timestamptz, order_count bigint, spend_total numeric, margin_total numeric, first_order_at timestamptz,
                last_order_at timestamptz, orders_12m bigint, spend_12m numeric, avg_order_12m numeric, orders_window bigint,
-               spend_window numeric)
+               spend_window numeric, growth bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Each left join gives at most one row a customer, so the planner drops those whose columns the rules do not name.
-    SELECT o.customer_id, tier_figures_at.as_of, o.order_count, o.spend_total, o.spend_total - o.cost_total, o.first_order_at, o.last_order_at,
-           coalesce(w.orders, 0), coalesce(w.spend, 0), round(w.spend / nullif(w.orders, 0), 4), coalesce(x.orders, 0), coalesce(x.spend, 0)
-    FROM customer_orders_at(tier_figures_at.as_of) o
+    SELECT i.customer_id, tier_figures_at.as_of, CASE WHEN i.past THEN p.order_count ELSE i.order_count END,
+           CASE WHEN i.past THEN coalesce(p.spend_total, 0) ELSE i.spend_total END,
+           CASE WHEN i.past THEN coalesce(p.spend_total - p.cost_total, 0) ELSE i.spend_total - i.cost_total END,
+           i.first_order_at, CASE WHEN i.past THEN p.last_order_at ELSE i.last_order_at END,
+           CASE WHEN i.past THEN p.orders_12m ELSE months_orders(i.months, i.months_start, 'infinity') + CASE WHEN i.cut THEN coalesce(e.orders, 0) ELSE 0 END END,
+           i.base_spend_12m + CASE WHEN i.past THEN coalesce(p.spend_12m, 0) WHEN i.cut THEN coalesce(e.spend, 0) ELSE 0 END,
+           CASE WHEN i.past THEN round(p.spend_12m / nullif(p.orders_12m, 0), 4)
+                ELSE round((i.base_spend_12m + CASE WHEN i.cut THEN coalesce(e.spend, 0) ELSE 0 END)
+                           / nullif(months_orders(i.months, i.months_start, 'infinity') + CASE WHEN i.cut THEN coalesce(e.orders, 0) ELSE 0 END, 0), 4) END,
+           coalesce(x.orders, 0), coalesce(x.spend, 0), coalesce(g.growth, 0)
+    FROM (SELECT s.*, s.last_order_at > tier_figures_at.as_of AS past, s.first_order_at <= y.year_start AS cut, y.year_start,
+                 CASE WHEN s.first_order_at <= y.year_start THEN y.year_start ELSE '-infinity' END AS months_start,
+                 CASE WHEN s.last_order_at > tier_figures_at.as_of THEN 0
+                      ELSE months_spend(s.months, CASE WHEN s.first_order_at <= y.year_start THEN y.year_start ELSE '-infinity' END, 'infinity') END AS base_spend_12m
+          FROM customer_summary s CROSS JOIN (SELECT year_before(tier_figures_at.as_of) AS year_start OFFSET 0) y
+          WHERE s.customer_id > tier_figures_at.after_id AND s.customer_id <= tier_figures_at.last_id AND s.first_order_at <= tier_figures_at.as_of
+          OFFSET 0) i
+    LEFT JOIN LATERAL (SELECT count(*) AS order_count, sum(p.net) AS spend_total, sum(coalesce(p.cost, 0)) AS cost_total, max(p.order_at) AS last_order_at,
+                              count(*) FILTER (WHERE p.order_at > i.year_start) AS orders_12m,
+                              sum(p.net) FILTER (WHERE p.order_at > i.year_start) AS spend_12m
+                       FROM purchase p
+                       WHERE p.customer_id = i.customer_id AND p.order_at <= tier_figures_at.as_of AND i.past) p ON true
     LEFT JOIN (SELECT p.customer_id, count(*) AS orders, sum(p.net) AS spend
                FROM purchase p
                WHERE p.customer_id > tier_figures_at.after_id AND p.customer_id <= tier_figures_at.last_id
                  AND p.order_at > (SELECT year_before(tier_figures_at.as_of)) AND p.order_at <= tier_figures_at.as_of
-               GROUP BY p.customer_id) w ON w.customer_id = o.customer_id
+                 AND p.order_at < (SELECT (date_trunc('month', year_before(tier_figures_at.as_of) AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC')
+               GROUP BY p.customer_id) e ON e.customer_id = i.customer_id
     LEFT JOIN (SELECT c.customer_id, count(*) AS orders, sum(p.net) AS spend
                FROM (SELECT c.customer_id,
                             CASE s.tier_window WHEN 'anniversary' THEN window_start(tier_figures_at.as_of, c.joined_at)
@@ -246,8 +293,15 @@ BEGIN ATOMIC
                      OFFSET 0) c
                JOIN purchase p ON p.customer_id = c.customer_id AND p.order_at <= tier_figures_at.as_of AND p.order_at > c.start
                WHERE p.customer_id > tier_figures_at.after_id AND p.customer_id <= tier_figures_at.last_id
-               GROUP BY c.customer_id) x ON x.customer_id = o.customer_id
-    WHERE o.customer_id > tier_figures_at.after_id AND o.customer_id <= tier_figures_at.last_id AND o.order_count > 0;
+               GROUP BY c.customer_id) x ON x.customer_id = i.customer_id
+    LEFT JOIN (SELECT e.customer_id, sum(CASE WHEN e.kind IN ('refund', 'transfer_out') THEN -e.points ELSE e.points END)::bigint AS growth
+               FROM points_entry e
+               LEFT JOIN points_entry o ON o.customer_id = e.customer_id AND o.program = e.program AND o.seq = e.reverses
+               WHERE e.customer_id > tier_figures_at.after_id AND e.customer_id <= tier_figures_at.last_id AND e.program = 'growth'
+                 AND e.kind IN ('earn', 'refund', 'adjust', 'transfer_in', 'transfer_out')
+                 AND coalesce(o.occurred_at, e.occurred_at) > (SELECT year_before(tier_figures_at.as_of))
+                 AND coalesce(o.occurred_at, e.occurred_at) <= tier_figures_at.as_of
+               GROUP BY e.customer_id) g ON g.customer_id = i.customer_id;
 END;
 COMMENT ON FUNCTION tier_figures_at(timestamptz, bigint, bigint) IS 'tier_figures of the customers with orders in a range of ids, all at one moment';
 
@@ -258,26 +312,28 @@ LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    own text[] := ARRAY['customer_id', 'at', 'order_count', 'spend_total', 'margin_total', 'first_order_at', 'last_order_at', 'orders_12m',
-                        'spend_12m', 'avg_order_12m', 'orders_window', 'spend_window'];
+    always text[] := ARRAY['customer_id', 'at', 'order_count', 'spend_total'];
+    own text[] := ARRAY['margin_total', 'first_order_at', 'last_order_at', 'orders_12m', 'spend_12m', 'avg_order_12m', 'orders_window',
+                        'spend_window', 'growth'];
+    named text;
     others text;
 BEGIN
-    SELECT string_agg(format(', x.%I', u.c), '') INTO others
-    FROM unnest(columns) u (c) WHERE u.c <> ALL (own) AND u.c NOT IN ('growth', 'birth_date');
-    RETURN 'SELECT f.*' || CASE WHEN 'growth' = ANY (columns) THEN ', growth_between(f.customer_id, year_before(f.at), f.at) AS growth' ELSE '' END
-        || coalesce(others, '') || ' FROM ' || figures || ' f'
+    SELECT string_agg(format(', f.%I', u.c), '') FILTER (WHERE u.c = ANY (own)), string_agg(format(', x.%I', u.c), '') FILTER (WHERE u.c <> ALL (own))
+        INTO named, others
+    FROM unnest(columns) u (c) WHERE u.c <> ALL (always) AND u.c <> 'birth_date';
+    RETURN 'SELECT f.customer_id, f.at, f.order_count, f.spend_total' || coalesce(named, '') || coalesce(others, '') || ' FROM ' || figures || ' f'
         || CASE WHEN others IS NOT NULL THEN ' LEFT JOIN customer_360 x ON x.customer_id = f.customer_id' ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION tier_source(text[], text) IS 'SQL that gives the columns that rules of tiers name: figures at the moment, others as they are now';
 
-CREATE FUNCTION tier_columns() RETURNS text[]
+CREATE FUNCTION tier_columns(keep boolean) RETURNS text[]
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(array_agg(DISTINCT c.name), '{}')
-    FROM tier t CROSS JOIN LATERAL (SELECT unnest(rule_columns(t.qualify)) UNION SELECT unnest(rule_columns(t.keep))) c (name);
+    FROM tier t CROSS JOIN LATERAL unnest(rule_columns(CASE WHEN tier_columns.keep THEN t.keep ELSE t.qualify END)) c (name);
 END;
-COMMENT ON FUNCTION tier_columns() IS 'columns that the rules of the tiers name';
+COMMENT ON FUNCTION tier_columns(boolean) IS 'columns that the rules of the tiers name: keep, or qualify';
 
 CREATE VIEW tier_condition AS
 SELECT t.tier, t.seq, b.n::integer AS n, b.condition::rule AS condition,
@@ -305,25 +361,34 @@ DECLARE
     changed bigint;
     n bigint;
     done bigint := 0;
+    due bigint[];
+    moments timestamptz[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM tier_member m WHERE m.customer_id = ANY (customer_ids) AND m.judged_at <= as_of) THEN
-        RETURN 0;
-    END IF;
-    SELECT * INTO s FROM settings;
-    SELECT min(t.seq) INTO base_seq FROM tier t;
-    SELECT coalesce(string_agg(format('WHEN %L THEN coalesce(%s, false) ', t.tier, rule_sql_each(t.keep, 'customer_360', 'c', 'at', s.time_zone)), ''), ''),
-           coalesce(string_agg(format('WHEN m.seq >= %s AND coalesce(%s, false) THEN %1$s ', t.seq, rule_sql_each(t.keep, 'customer_360', 'c', 'at', s.time_zone)),
-                               '' ORDER BY t.seq DESC), ''),
-           coalesce(string_agg(format('WHEN %L THEN %s ', t.tier, tier_figure((rule_threshold(t.keep)).column_name, 'c')), ''), '')
-        INTO kept, matched, value
-    FROM tier t WHERE t.keep IS NOT NULL;
-    -- A cycle of each customer at a time, until nothing is due: an evaluation that comes years late gives what timely ones would have.
     LOOP
+        -- A cycle of each customer at a time, until nothing is due: an evaluation that comes years late gives what timely ones would have.
+        SELECT array_agg(m.customer_id ORDER BY m.customer_id), array_agg(m.judged_at ORDER BY m.customer_id) INTO due, moments
+        FROM tier_member m
+        WHERE m.customer_id >= customer_ids[1] AND m.customer_id <= customer_ids[cardinality(customer_ids)] AND m.customer_id = ANY (customer_ids)
+          AND m.judged_at <= as_of;
+        EXIT WHEN due IS NULL;
+        IF s IS NULL THEN
+            SELECT * INTO s FROM settings;
+            SELECT min(t.seq) INTO base_seq FROM tier t;
+            SELECT coalesce(string_agg(format('WHEN %L THEN coalesce(%s, false) ', t.tier, rule_sql_each(t.keep, 'customer_360', 'c', 'at', s.time_zone)), ''), ''),
+                   coalesce(string_agg(format('WHEN m.seq >= %s AND coalesce(%s, false) THEN %1$s ', t.seq, rule_sql_each(t.keep, 'customer_360', 'c', 'at', s.time_zone)),
+                                       '' ORDER BY t.seq DESC), ''),
+                   coalesce(string_agg(format('WHEN %L THEN %s ', t.tier, tier_figure((rule_threshold(t.keep)).column_name, 'c')), ''), '')
+                INTO kept, matched, value
+            FROM tier t WHERE t.keep IS NOT NULL;
+        END IF;
         EXECUTE 'WITH m AS MATERIALIZED (
-                SELECT m.*, t.seq, t.keep FROM tier_member m JOIN tier t ON t.tier = m.tier
-                WHERE m.customer_id = ANY ($1) AND m.judged_at <= $2
+                SELECT m.*, t.seq, t.keep, t.limit_value, t.lower_seq
+                FROM (SELECT u.id FROM unnest($1) u (id) OFFSET 0) u
+                JOIN tier_member m ON m.customer_id = u.id AND m.customer_id >= $1[1] AND m.customer_id <= $1[cardinality($1)]
+                JOIN (SELECT t.tier, t.seq, t.keep, (rule_threshold(t.keep)).threshold AS limit_value, lag(t.seq) OVER (ORDER BY t.seq) AS lower_seq
+                      FROM tier t OFFSET 0) t ON t.tier = m.tier
             ), c AS MATERIALIZED ('
-            || tier_source(tier_columns(), 'tier_figures((SELECT array_agg(m.customer_id) FROM m), (SELECT array_agg(m.judged_at) FROM m))')
+            || tier_source(tier_columns(keep => true), 'tier_figures($1, $2)')
             || '), j AS (
                 SELECT m.*, CASE m.tier WHEN '''' THEN NULL::numeric ' || value || ' END AS value,
                        m.basis = ''earned'' AND CASE m.tier WHEN '''' THEN true ' || kept || ' ELSE true END AS kept,
@@ -335,18 +400,24 @@ BEGIN
                             WHEN j.basis <> ''earned'' THEN j.matched
                             WHEN $5 = ''none'' THEN j.seq
                             WHEN $5 = ''to_base'' THEN $3
-                            WHEN $5 = ''one_step'' THEN (SELECT max(t.seq) FROM tier t WHERE t.seq < j.seq)
-                            ELSE least(j.matched, (SELECT max(t.seq) FROM tier t WHERE t.seq < j.seq)) END AS new_seq
+                            WHEN $5 = ''one_step'' THEN j.lower_seq
+                            ELSE least(j.matched, j.lower_seq) END AS new_seq
                 FROM j
             ), l AS (
                 SELECT k.*, t.tier AS new_tier,
-                       CASE WHEN k.waits THEN k.period_end WHEN k.new_seq = $3 THEN NULL WHEN k.new_seq = k.seq AND k.basis = ''earned'' THEN cycle_end(k.period_end)
-                            ELSE cycle_end(k.judged_at) END AS new_end
-                FROM k JOIN tier t ON t.seq = k.new_seq
+                       CASE WHEN k.waits THEN k.period_end WHEN k.new_seq = $3 THEN NULL
+                            -- cycle_end() in place: a call for each customer costs more than the row it is for.
+                            ELSE CASE s.tier_period WHEN ''calendar'' THEN date_trunc(''year'', y.start AT TIME ZONE s.time_zone) + interval ''1 year''
+                                                    ELSE (y.start AT TIME ZONE s.time_zone)::date + make_interval(months => s.tier_period_months) END AT TIME ZONE s.time_zone
+                       END AS new_end
+                FROM k
+                CROSS JOIN LATERAL (SELECT CASE WHEN k.new_seq = k.seq AND k.basis = ''earned'' THEN k.period_end ELSE k.judged_at END AS start) y
+                JOIN tier t ON t.seq = k.new_seq
+                CROSS JOIN settings s
             ), history AS (
                 INSERT INTO tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before)
                 SELECT l.customer_id, l.tier, l.new_tier, CASE WHEN l.basis = ''earned'' THEN l.value END, CASE WHEN l.basis = ''earned'' THEN ''period_end'' ELSE ''grant_ended'' END, l.judged_at,
-                       CASE WHEN l.basis = ''earned'' THEN (rule_threshold(l.keep)).threshold END, CASE WHEN l.basis = ''earned'' THEN l.keep END, l.new_end, l.last_change + 1,
+                       CASE WHEN l.basis = ''earned'' THEN l.limit_value END, CASE WHEN l.basis = ''earned'' THEN l.keep END, l.new_end, l.last_change + 1,
                        jsonb_build_object(''tier'', l.tier, ''since'', l.since, ''basis'', l.basis, ''period_end'', l.period_end, ''peak'', l.peak, ''rests_on'', l.rests_on)
                 FROM l WHERE NOT l.waits AND l.new_tier <> l.tier
             ), written AS (
@@ -362,7 +433,7 @@ BEGIN
                 RETURNING l.waits OR l.new_tier = l.tier AS same
             )
             SELECT count(*), count(*) FILTER (WHERE NOT w.same) FROM written w'
-            INTO n, changed USING customer_ids, as_of, base_seq, s.tier_grace_days, s.tier_downgrade;
+            INTO n, changed USING due, moments, base_seq, s.tier_grace_days, s.tier_downgrade;
         done := done + changed;
         EXIT WHEN n = 0;
     END LOOP;
@@ -383,10 +454,10 @@ DECLARE
     changed bigint;
 BEGIN
     -- Of each condition its SQL; one on lifetime figures also asks that it did not hold before, unless the tier was never had.
-    SELECT string_agg(format('WHEN m.seq < %s AND %s THEN %s ', t.seq,
-                             CASE WHEN t.lifetime THEN format('%s AND (%s > m.peak OR NOT coalesce(%s, true))', t.sql, t.seq, t.sql_before)
-                                  ELSE t.sql END, t.seq * 100 + t.n), '' ORDER BY t.seq DESC, t.n),
-           string_agg(format('WHEN %s THEN %s ', t.seq * 100 + t.n, tier_figure(t.column_name, 'c')), '')
+    SELECT string_agg(format('WHEN c.held_seq < %s AND %s THEN %s ', t.seq,
+                             CASE WHEN t.lifetime THEN format('%s AND (%s > c.peak OR NOT coalesce(%s, true))', t.sql, t.seq, t.sql_before)
+                                  ELSE t.sql END, t.seq::bigint * 1000 + t.n), '' ORDER BY t.seq DESC, t.n),
+           string_agg(format('WHEN %s THEN %s ', t.seq::bigint * 1000 + t.n, tier_figure(t.column_name, 'c')), '')
         INTO best, value
     FROM (SELECT c.seq, c.n, c.lifetime, c.column_name, rule_sql_each(c.condition, 'customer_360', 'c', 'at', zone) AS sql,
                  rule_sql_each(c.condition, 'customer_360', 'b', 'at', zone) AS sql_before
@@ -394,29 +465,29 @@ BEGIN
     IF best IS NULL OR cardinality(customer_ids) IS NULL THEN
         RETURN 0;
     END IF;
-    EXECUTE 'WITH i AS MATERIALIZED (
-            SELECT u.id, u.before_total, u.before_count FROM unnest($1, $3, $4) u (id, before_total, before_count)
-        ), c AS MATERIALIZED (' || tier_source(tier_columns(), 'tier_figures($1, $2)') || '
-        ), m AS MATERIALIZED (
-            SELECT c.customer_id, coalesce(m.tier, base.tier) AS tier, coalesce(t.seq, base.seq) AS seq, coalesce(m.peak, base.seq) AS peak,
-                   coalesce(m.last_change, 0) AS last_change, m.basis, m.since, m.period_end, m.judged_at, m.rests_on, m.lock_until
-            FROM c
+    EXECUTE 'WITH c AS MATERIALIZED (
+            SELECT f.*, u.before_total, u.before_count, coalesce(m.tier, base.tier) AS held_tier, coalesce(m.seq, base.seq) AS held_seq, m.basis AS held_basis,
+                   m.since AS held_since, m.period_end AS held_end, m.rests_on AS held_rests_on, m.lock_until, coalesce(m.peak, base.seq) AS peak,
+                   coalesce(m.last_change, 0) AS last_change
+            FROM unnest($1, $3, $4) u (id, before_total, before_count)
+            JOIN (' || tier_source(tier_columns(keep => false), 'tier_figures($1, $2)') || ') f ON f.customer_id = u.id
             CROSS JOIN (SELECT t.tier, t.seq FROM tier t ORDER BY t.seq LIMIT 1) base
-            LEFT JOIN (tier_member m JOIN tier t ON t.tier = m.tier) ON m.customer_id = c.customer_id
-        ), j AS MATERIALIZED (
-            SELECT m.*, c.at, v.best, CASE v.best ' || value || ' END AS value
-            FROM c JOIN m ON m.customer_id = c.customer_id
-            JOIN i ON i.id = c.customer_id
-            CROSS JOIN LATERAL (SELECT coalesce(i.before_total, c.spend_total) AS spend_total, coalesce(i.before_count, c.order_count) AS order_count, c.at) b
-            CROSS JOIN LATERAL (SELECT CASE ' || best || ' END AS best) v
-            WHERE v.best IS NOT NULL
-        ), l AS (
-            SELECT j.*, t.tier AS new_tier, t.seq AS new_seq, t.condition, t.threshold, cycle_end(j.at) AS new_end
-            FROM j JOIN tier_condition t ON t.seq = j.best / 100 AND t.n = j.best % 100
+            LEFT JOIN (SELECT m.*, t.seq FROM tier_member m JOIN tier t ON t.tier = m.tier
+                       WHERE m.customer_id >= $1[1] AND m.customer_id <= $1[cardinality($1)]) m ON m.customer_id = f.customer_id
+        ), l AS MATERIALIZED (
+            -- cycle_end() in place: a call for each customer costs more than the row it is for.
+            SELECT c.*, CASE v.best ' || value || ' END AS value, t.tier AS new_tier, t.seq AS new_seq, t.condition, t.threshold,
+                   CASE s.tier_period WHEN ''calendar'' THEN date_trunc(''year'', c.at AT TIME ZONE s.time_zone) + interval ''1 year''
+                                      ELSE (c.at AT TIME ZONE s.time_zone)::date + make_interval(months => s.tier_period_months) END AT TIME ZONE s.time_zone AS new_end
+            FROM c
+            CROSS JOIN LATERAL (SELECT coalesce(c.before_total, c.spend_total) AS spend_total, coalesce(c.before_count, c.order_count) AS order_count, c.at) b
+            CROSS JOIN LATERAL (SELECT CASE ' || best || ' END AS best OFFSET 0) v
+            JOIN (SELECT * FROM tier_condition OFFSET 0) t ON t.seq::bigint * 1000 + t.n = v.best
+            CROSS JOIN settings s
         ), history AS (
             INSERT INTO tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before)
-            SELECT l.customer_id, l.tier, l.new_tier, l.value, ''upgrade'', l.at, l.threshold, l.condition, l.new_end, l.last_change + 1,
-                   jsonb_build_object(''tier'', l.tier, ''since'', l.since, ''basis'', l.basis, ''period_end'', l.period_end, ''peak'', l.peak, ''rests_on'', l.rests_on)
+            SELECT l.customer_id, l.held_tier, l.new_tier, l.value, ''upgrade'', l.at, l.threshold, l.condition, l.new_end, l.last_change + 1,
+                   jsonb_build_object(''tier'', l.held_tier, ''since'', l.held_since, ''basis'', l.held_basis, ''period_end'', l.held_end, ''peak'', l.peak, ''rests_on'', l.held_rests_on)
             FROM l
         ), written AS (
             INSERT INTO tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, lock_until, peak, last_change, rests_on)
@@ -477,7 +548,7 @@ BEGIN
           AND (NOT c.lifetime OR c.condition OPERATOR(crm.=) rest.condition OR c.seq > coalesce((rest.before ->> 'peak')::integer, 0));
         SELECT tier_figure(c.column_name, 'c') INTO value FROM tier_condition c WHERE c.tier = rest.to_tier AND c.condition OPERATOR(crm.=) rest.condition;
         EXECUTE 'SELECT CASE ' || coalesce(conditions, 'WHEN false THEN 0') || ' END, (array_agg(' || coalesce(value, 'NULL::numeric') || ' ORDER BY c.at))[1] FROM ('
-            || tier_source(tier_columns(), 'tier_figures($1, $2)') || ') c'
+            || tier_source(tier_columns(keep => false), 'tier_figures($1, $2)') || ') c'
             INTO best, figure
             USING array_fill(judge_refund.customer_id, ARRAY[cardinality(array_remove(moments, NULL))]), array_remove(moments, NULL);
         EXIT WHEN best >= (SELECT t.seq FROM tier t WHERE t.tier = member.tier);
@@ -518,7 +589,7 @@ BEGIN
     IF conditions IS NULL THEN
         RETURN '{}';
     END IF;
-    EXECUTE 'SELECT array_agg(c.customer_id ORDER BY c.customer_id) FROM (' || tier_source(tier_columns(), 'tier_figures_at($1, $2, $3)') || ') c
+    EXECUTE 'SELECT array_agg(c.customer_id ORDER BY c.customer_id) FROM (' || tier_source(tier_columns(keep => false), 'tier_figures_at($1, $2, $3)') || ') c
         CROSS JOIN (SELECT min(t.seq) AS seq FROM tier t) base
         LEFT JOIN (SELECT m.customer_id, m.peak, t.seq FROM tier_member m JOIN tier t ON t.tier = m.tier) m ON m.customer_id = c.customer_id
         WHERE ' || conditions
@@ -528,7 +599,7 @@ END
 $$;
 COMMENT ON FUNCTION tier_candidates(timestamptz, bigint, bigint) IS 'customers of a range of ids whom evaluate_tiers lifts at a moment';
 
-CREATE FUNCTION evaluate_tiers_batch(as_of timestamptz, after_id bigint, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
+CREATE FUNCTION evaluate_tiers_due(as_of timestamptz, after_id bigint, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET jit = off
@@ -536,44 +607,90 @@ AS $$
 DECLARE
     ids bigint[];
 BEGIN
-    SELECT max(b.customer_id) INTO last_id
-    FROM (SELECT c.customer_id FROM customer c WHERE c.customer_id > after_id ORDER BY c.customer_id LIMIT batch) b;
+    SELECT array_agg(d.customer_id ORDER BY d.customer_id), max(d.customer_id) INTO ids, last_id
+    FROM (SELECT m.customer_id FROM tier_member m WHERE m.judged_at <= as_of AND m.customer_id > after_id ORDER BY m.customer_id LIMIT batch) d;
     IF last_id IS NULL THEN
         RETURN;
     END IF;
-    SELECT array_agg(m.customer_id ORDER BY m.customer_id) INTO ids
-    FROM tier_member m
-    WHERE m.judged_at <= as_of AND m.customer_id > after_id AND m.customer_id <= evaluate_tiers_batch.last_id;
     -- The order path holds the summary's row when it judges a customer, so nobody is judged twice at once.
-    PERFORM FROM customer_summary s WHERE s.customer_id = ANY (ids) ORDER BY s.customer_id FOR NO KEY UPDATE;
+    PERFORM FROM customer_summary s
+    WHERE s.customer_id >= ids[1] AND s.customer_id <= ids[cardinality(ids)] AND s.customer_id = ANY (ids)
+    ORDER BY s.customer_id FOR NO KEY UPDATE;
     changed := judge_due(ids, as_of);
-    ids := tier_candidates(as_of, after_id, evaluate_tiers_batch.last_id);
-    PERFORM FROM customer_summary s WHERE s.customer_id = ANY (ids) ORDER BY s.customer_id FOR NO KEY UPDATE;
-    changed := changed + judge_upgrade(ids, array_fill(as_of, ARRAY[cardinality(ids)]));
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION evaluate_tiers_batch(timestamptz, bigint, integer) IS 'a batch of evaluate_tiers: the customers after an id; no row when there are none';
+COMMENT ON FUNCTION evaluate_tiers_due(timestamptz, bigint, integer) IS 'a batch of evaluate_tiers: ends the cycles of members after an id that are over; no row when there are none';
 
-CREATE PROCEDURE evaluate_tiers(as_of timestamptz DEFAULT now(), batch integer DEFAULT 50000, store_settings regclass DEFAULT 'settings'::regclass)
+CREATE FUNCTION evaluate_tiers_range(as_of timestamptz, after_id bigint, size integer) RETURNS TABLE (last_id bigint, ids bigint[])
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+BEGIN
+    SELECT max(b.customer_id) INTO last_id
+    FROM (SELECT s.customer_id FROM customer_summary s WHERE s.customer_id > after_id ORDER BY s.customer_id LIMIT size) b;
+    IF last_id IS NOT NULL THEN
+        ids := tier_candidates(as_of, after_id, last_id);
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION evaluate_tiers_range(timestamptz, bigint, integer) IS 'whom evaluate_tiers lifts among so many customers after an id; no row when there are none';
+
+CREATE FUNCTION evaluate_tiers_lift(as_of timestamptz, ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+BEGIN
+    -- They were found without a lock: under it, each is judged anew.
+    PERFORM FROM customer_summary s
+    WHERE s.customer_id >= ids[1] AND s.customer_id <= ids[cardinality(ids)] AND s.customer_id = ANY (ids)
+    ORDER BY s.customer_id FOR NO KEY UPDATE;
+    RETURN judge_upgrade(ids, array_fill(as_of, ARRAY[cardinality(ids)]));
+END
+$$;
+COMMENT ON FUNCTION evaluate_tiers_lift(timestamptz, bigint[]) IS 'a batch of evaluate_tiers: lifts those of these customers who qualify';
+
+CREATE PROCEDURE evaluate_tiers(as_of timestamptz DEFAULT now(), batch integer DEFAULT 10000, store_settings regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
 AS $$
 DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
     store text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
-    after_id bigint := '-9223372036854775808';
+    first_id CONSTANT bigint := '-9223372036854775808';
+    after_id bigint := first_id;
     done bigint := 0;
+    lifted bigint;
+    n integer;
     b record;
     progress text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('evaluate_tiers', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
     LOOP
-        EXECUTE pg_catalog.format('SELECT * FROM %s.evaluate_tiers_batch($1, $2, $3)', store) INTO b USING as_of, after_id, batch;
+        EXECUTE pg_catalog.format('SELECT * FROM %s.evaluate_tiers_due($1, $2, $3)', store) INTO b USING as_of, after_id, batch;
         EXIT WHEN b.last_id IS NULL;
         after_id := b.last_id;
         done := done OPERATOR(pg_catalog.+) b.changed;
         EXECUTE progress USING 'running'::text, done, after_id;
         COMMIT;
+    END LOOP;
+    -- One pass that only reads finds who rises; only those are locked and judged.
+    after_id := first_id;
+    LOOP
+        EXECUTE pg_catalog.format('SELECT * FROM %s.evaluate_tiers_range($1, $2, 1000000)', store) INTO b USING as_of, after_id;
+        EXIT WHEN b.last_id IS NULL;
+        n := 0;
+        WHILE n OPERATOR(pg_catalog.<) pg_catalog.cardinality(b.ids) LOOP
+            EXECUTE pg_catalog.format('SELECT %s.evaluate_tiers_lift($1, $2)', store) INTO lifted
+                USING as_of, b.ids[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch];
+            done := done OPERATOR(pg_catalog.+) lifted;
+            n := n OPERATOR(pg_catalog.+) batch;
+            EXECUTE progress USING 'running'::text, done, after_id;
+            COMMIT;
+        END LOOP;
+        after_id := b.last_id;
     END LOOP;
     EXECUTE progress USING 'done'::text, done, after_id;
     COMMIT;
