@@ -2,29 +2,21 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "store/money.h"
 #include "store/purchase_months.h"
 #include "tags/tagset.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
-#include "value/instant_rules.h"
-
-/* An order that counts. */
-typedef struct CountedOrder
-{
-	TimestampTz at;
-	int64 net;
-} CountedOrder;
+#include "value/instant_store.h"
 
 typedef struct Instant
 {
 	PurchaseStatement *statement;
 	InstantRules *rules;
+	InstantStore store;
 	int columns[FIGURE_COUNT]; /* of the summary's row; 0 where it has none */
 	int months;
 
@@ -36,13 +28,12 @@ typedef struct Instant
 	int nbuckets;
 	CountedOrder *orders; /* all of them, once they were needed */
 	int norders;
+	bool judged; /* has this statement changed the customer's tier? */
+	MemberState member;
 
-	/* Tags to set or to remove. */
-	Datum *ids;
-	Datum *tags;
-	Datum *holds;
-	int ntags;
-	int tags_room;
+	/* Tags to set and to remove. */
+	InstantTag **comes;
+	InstantTag **goes;
 } Instant;
 
 static const char *const summary_columns[FIGURE_COUNT] = {"order_count",	"spend_total",	"refunded_total",
@@ -79,31 +70,6 @@ read_summary(Instant *in)
 		in->buckets = months_unpack((struct varlena *)PG_DETOAST_DATUM_PACKED(months), &in->nbuckets);
 	in->orders = NULL;
 	in->norders = 0;
-}
-
-/*
- * Read the customer's orders, when the buckets cannot answer
- */
-static void
-read_orders(Instant *in)
-{
-	Datum values[1] = {Int64GetDatum(in->customer->customer_id)};
-
-	if (in->orders != NULL)
-		return;
-	if (SPI_execute_plan(instant_plan(in->rules, in->statement->purchase, INSTANT_ORDERS), values, " ", false, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "reading the orders of customer " INT64_FORMAT " failed", in->customer->customer_id);
-	in->norders = (int)SPI_processed;
-	in->orders = palloc(sizeof(CountedOrder) * Max(in->norders, 1));
-	for (int i = 0; i < in->norders; i++)
-	{
-		bool isnull;
-
-		in->orders[i].at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		in->orders[i].net = money_from_numeric(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -149,7 +115,8 @@ fill_figures(Instant *in, TimestampTz at, bool recount, Datum *values, bool *isn
 
 		orders = 0;
 		spend = 0;
-		read_orders(in);
+		if (in->orders == NULL)
+			in->orders = instant_orders(&in->store, in->customer->customer_id, &in->norders);
 		for (int i = 0; i < in->norders && in->orders[i].at <= at; i++)
 		{
 			count++;
@@ -185,28 +152,24 @@ fill_figures(Instant *in, TimestampTz at, bool recount, Datum *values, bool *isn
 }
 
 /*
- * The highest tier that an order may lift to; 0 when none. delta is what the order added.
+ * The first condition, highest tier first, that lifts a customer from held at a moment, by the figures then and before the
+ * order; NULL when none does. Beyond peak a condition on lifetime figures need not be crossed.
  */
-static int32
-best_tier(Instant *in, TimestampTz at, Datum *values, bool *isnull, int64 delta, bool counts, Datum *total_before,
-		  int64 *count_before)
+static InstantCondition *
+lifting_condition(Instant *in, TimestampTz at, int32 held, int32 peak, const Datum *values, const Datum *before,
+				  const bool *isnull)
 {
-	Datum before[FIGURE_COUNT];
-
-	memcpy(before, values, sizeof(before));
-	*total_before = DirectFunctionCall2(numeric_sub, values[FIGURE_SPEND_TOTAL], money_to_numeric(delta));
-	*count_before = DatumGetInt64(values[FIGURE_ORDER_COUNT]) - (counts ? 1 : 0);
-	before[FIGURE_SPEND_TOTAL] = *total_before;
-	before[FIGURE_ORDER_COUNT] = Int64GetDatum(*count_before);
 	for (int i = 0; i < in->rules->nconditions; i++)
 	{
 		InstantCondition *condition = &in->rules->conditions[i];
 
+		if (condition->seq <= held)
+			break;
 		if (rule_matches(condition->rule, values, isnull, at) &&
-			!(condition->lifetime && rule_matches(condition->rule, before, isnull, at)))
-			return condition->seq;
+			(!condition->lifetime || condition->seq > peak || !rule_matches(condition->rule, before, isnull, at)))
+			return condition;
 	}
-	return 0;
+	return NULL;
 }
 
 /*
@@ -219,23 +182,44 @@ judge_order_change(Instant *in, PurchaseChange *change, bool recount)
 	bool counted = change->before != NULL && change->before->order_at != DT_NOBEGIN;
 	int64 delta = money_sub(change->after->net, counted ? change->before->net : 0);
 	Datum values[FIGURE_COUNT];
+	Datum before[FIGURE_COUNT];
 	bool isnull[FIGURE_COUNT];
-	Datum total_before;
-	int64 count_before;
-	int32 seq;
+	InstantCondition *condition;
+	Datum value = 0;
+	bool known;
+	int figure;
 
 	fill_figures(in, at, recount, values, isnull);
-	seq = best_tier(in, at, values, isnull, delta, !counted, &total_before, &count_before);
-	if (seq > 0)
+	memcpy(before, values, sizeof(before));
+	before[FIGURE_SPEND_TOTAL] =
+		DirectFunctionCall2(numeric_sub, values[FIGURE_SPEND_TOTAL], money_to_numeric(delta));
+	before[FIGURE_ORDER_COUNT] = Int64GetDatum(DatumGetInt64(values[FIGURE_ORDER_COUNT]) - (counted ? 0 : 1));
+	known = !in->judged && !in->member.due;
+	condition = lifting_condition(in, at, known ? in->member.seq : PG_INT32_MIN, PG_INT32_MAX, values, before, isnull);
+	if (condition == NULL)
+		return;
+	if (!known)
 	{
-		Datum args[5] = {Int64GetDatum(in->customer->customer_id), TimestampTzGetDatum(at), total_before,
-						 Int64GetDatum(count_before), Int32GetDatum(seq)};
+		/* A cycle is over, or the tier has changed since it was read: SQL does it step by step. */
+		Datum args[4] = {Int64GetDatum(in->customer->customer_id), TimestampTzGetDatum(at), before[FIGURE_SPEND_TOTAL],
+						 before[FIGURE_ORDER_COUNT]};
 
-		if (SPI_execute_plan(instant_plan(in->rules, in->statement->purchase, INSTANT_JUDGE_ORDER), args, "     ",
+		if (SPI_execute_plan(instant_plan(in->rules, in->statement->purchase, INSTANT_JUDGE_ORDER), args, "    ",
 							 false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "judging customer " INT64_FORMAT " failed", in->customer->customer_id);
 		SPI_freetuptable(SPI_tuptable);
+		in->judged = true;
+		return;
 	}
+	condition = lifting_condition(in, at, in->member.seq, in->member.peak, values, before, isnull);
+	if (condition == NULL)
+		return;
+	figure = condition->figure;
+	if (figure >= 0 && !isnull[figure])
+		value = figure == FIGURE_ORDER_COUNT || figure == FIGURE_ORDERS_12M ? DirectFunctionCall1(int8_numeric, values[figure])
+																			: values[figure];
+	instant_lift(&in->store, in->customer->customer_id, at, condition, value, figure < 0 || isnull[figure]);
+	in->judged = true;
 }
 
 /*
@@ -285,102 +269,55 @@ judge_customer(Instant *in)
 								 false, 0) != SPI_OK_SELECT)
 				elog(ERROR, "judging customer " INT64_FORMAT " failed", customer->customer_id);
 			SPI_freetuptable(SPI_tuptable);
+			in->judged = true;
 		}
 	}
-	if (in->rules->nconditions == 0)
+	if (in->rules->nconditions == 0 || n == 0)
 		return;
 	if (n > 1)
 		qsort(growing, n, sizeof(PurchaseChange *), compare_changes);
 	for (int i = 0; i < n; i++)
+	{
+		if (!in->judged)
+			instant_member(&in->store, customer->customer_id, growing[i]->after->order_at, &in->member);
 		judge_order_change(in, growing[i],
 						   n > 1 || in->summary_null[FIGURE_LAST_ORDER_AT] ||
 							   growing[i]->after->order_at < DatumGetTimestampTz(in->summary[FIGURE_LAST_ORDER_AT]));
-}
-
-/*
- * The tags that the customer has; NULL when the customer is gone
- */
-static struct varlena *
-customer_tags(Instant *in)
-{
-	Datum values[1] = {Int64GetDatum(in->customer->customer_id)};
-	MemoryContext caller = CurrentMemoryContext;
-	struct varlena *tags = NULL;
-
-	if (SPI_execute_plan(instant_plan(in->rules, in->statement->purchase, INSTANT_CUSTOMER_TAGS), values, " ", false,
-						 1) != SPI_OK_SELECT)
-		elog(ERROR, "reading the tags of customer " INT64_FORMAT " failed", in->customer->customer_id);
-	/* SPI leaves its own context current, which lives until the statement is done. */
-	MemoryContextSwitchTo(caller);
-	if (SPI_processed == 1)
-	{
-		bool isnull;
-		Datum stored = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-			tags = (struct varlena *)PG_DETOAST_DATUM_COPY(stored);
 	}
-	SPI_freetuptable(SPI_tuptable);
-	return tags;
 }
 
 /*
  * Rule tags of one customer, as of now
  */
 static void
-tag_customer(Instant *in, MemoryContext keep)
+tag_customer(Instant *in)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	Datum values[FIGURE_COUNT];
 	bool isnull[FIGURE_COUNT];
-	struct varlena *present = customer_tags(in);
+	int ncomes = 0;
+	int ngoes = 0;
+	struct varlena *present = instant_tags(&in->store, in->customer->customer_id);
 
 	if (present == NULL)
 		return;
 	fill_figures(in, now, false, values, isnull);
-	if (in->ntags + in->rules->ntags > in->tags_room)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(keep);
-		int room = Max(in->tags_room * 2, in->ntags + in->rules->ntags);
-
-		in->ids = in->ids ? repalloc_huge(in->ids, sizeof(Datum) * room) : palloc(sizeof(Datum) * room);
-		in->tags = in->tags ? repalloc_huge(in->tags, sizeof(Datum) * room) : palloc(sizeof(Datum) * room);
-		in->holds = in->holds ? repalloc_huge(in->holds, sizeof(Datum) * room) : palloc(sizeof(Datum) * room);
-		in->tags_room = room;
-		MemoryContextSwitchTo(caller);
-	}
-	/* Most orders change no tag: what already is as it should be is left out here, before any query over many tags. */
 	for (int i = 0; i < in->rules->ntags; i++)
 	{
-		text *name = in->rules->tags[i].tag;
-		Tag tag = {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
-		bool hold = rule_matches(in->rules->tags[i].rule, values, isnull, now);
+		InstantTag *rule = &in->rules->tags[i];
+		Tag tag = {VARDATA_ANY(rule->tag), VARSIZE_ANY_EXHDR(rule->tag)};
+		bool hold = rule_matches(rule->rule, values, isnull, now);
 
 		if (hold == tagset_has(present, &tag))
 			continue;
-		in->ids[in->ntags] = Int64GetDatum(in->customer->customer_id);
-		in->tags[in->ntags] = PointerGetDatum(name);
-		in->holds[in->ntags++] = BoolGetDatum(hold);
+		if (hold)
+			in->comes[ncomes++] = rule;
+		else
+			in->goes[ngoes++] = rule;
 	}
-}
-
-/*
- * Write the tags of the statement's customers: one query that passes over those that are as they should be
- */
-static void
-write_tags(Instant *in)
-{
-	Datum args[3];
-
-	if (in->ntags == 0)
-		return;
-	args[0] = PointerGetDatum(construct_array(in->ids, in->ntags, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[1] = PointerGetDatum(construct_array(in->tags, in->ntags, TEXTOID, -1, false, TYPALIGN_INT));
-	args[2] = PointerGetDatum(construct_array(in->holds, in->ntags, BOOLOID, 1, true, TYPALIGN_CHAR));
-	if (SPI_execute_plan(instant_plan(in->rules, in->statement->purchase, INSTANT_TAGS), args, "   ", false, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "writing rule tags failed");
-	SPI_freetuptable(SPI_tuptable);
+	/* Most orders change no tag. */
+	if (ncomes + ngoes > 0)
+		instant_write_tags(&in->store, in->customer->customer_id, in->comes, ncomes, in->goes, ngoes);
 }
 
 bool
@@ -388,50 +325,84 @@ value_wants_orders(Relation purchase)
 {
 	InstantRules *rules = instant_rules(purchase);
 
-	return rules->tiers || rules->ntags > 0;
+	return rules->lifts || rules->ntags > 0;
+}
+
+/*
+ * Is there more than imported history among the changes of a customer?
+ */
+static bool
+is_live(const PurchaseCustomer *customer)
+{
+	for (int i = 0; i < customer->nchanges; i++)
+	{
+		PurchaseImage *image = customer->changes[i].after ? customer->changes[i].after : customer->changes[i].before;
+
+		if (!image->history)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Judge the customers of a statement
+ */
+static void
+take_orders(Instant *in)
+{
+	PurchaseStatement *statement = in->statement;
+	MemoryContext per_customer = NULL;
+
+	for (int i = 0; i < statement->ncustomers; i++)
+	{
+		MemoryContext caller;
+
+		in->customer = &statement->customers[i];
+		/* Imported history waits for evaluate_tiers() and apply_tag_rules(). */
+		if (in->customer->summary == NULL || !is_live(in->customer))
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (per_customer == NULL)
+		{
+			for (int j = 0; j < FIGURE_COUNT; j++)
+				in->columns[j] = summary_columns[j] ? SPI_fnumber(statement->summary_desc, summary_columns[j]) : 0;
+			in->months = SPI_fnumber(statement->summary_desc, "months");
+			in->comes = palloc(sizeof(InstantTag *) * Max(in->rules->ntags, 1));
+			in->goes = palloc(sizeof(InstantTag *) * Max(in->rules->ntags, 1));
+			instant_store_open(&in->store, in->rules, statement->purchase);
+			per_customer = AllocSetContextCreate(CurrentMemoryContext, "crm instant", ALLOCSET_SMALL_SIZES);
+		}
+		caller = MemoryContextSwitchTo(per_customer);
+		read_summary(in);
+		in->judged = false;
+		if (in->rules->lifts)
+			judge_customer(in);
+		if (in->rules->ntags > 0)
+			tag_customer(in);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(per_customer);
+	}
+	if (per_customer != NULL)
+		instant_store_close(&in->store);
 }
 
 void
 value_take_orders(PurchaseStatement *statement)
 {
 	Instant in = {.statement = statement, .rules = instant_rules(statement->purchase)};
-	MemoryContext per_customer;
-	MemoryContext caller;
-	MemoryContext connected;
 
 	if (statement->summary_desc == NULL)
 		return;
 	SPI_connect();
-	connected = CurrentMemoryContext;
-	for (int i = 0; i < FIGURE_COUNT; i++)
-		in.columns[i] = summary_columns[i] ? SPI_fnumber(statement->summary_desc, summary_columns[i]) : 0;
-	in.months = SPI_fnumber(statement->summary_desc, "months");
-	per_customer = AllocSetContextCreate(connected, "crm instant", ALLOCSET_SMALL_SIZES);
-	for (int i = 0; i < statement->ncustomers; i++)
+	in.rules->users++;
+	PG_TRY();
 	{
-		bool live = false;
-
-		in.customer = &statement->customers[i];
-		for (int j = 0; j < in.customer->nchanges; j++)
-		{
-			PurchaseImage *image =
-				in.customer->changes[j].after ? in.customer->changes[j].after : in.customer->changes[j].before;
-
-			live = live || !image->history;
-		}
-		/* Imported history waits for evaluate_tiers() and apply_tag_rules(). */
-		if (!live || in.customer->summary == NULL)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		caller = MemoryContextSwitchTo(per_customer);
-		read_summary(&in);
-		if (in.rules->tiers)
-			judge_customer(&in);
-		if (in.rules->ntags > 0)
-			tag_customer(&in, connected);
-		MemoryContextSwitchTo(caller);
-		MemoryContextReset(per_customer);
+		take_orders(&in);
 	}
-	write_tags(&in);
+	PG_FINALLY();
+	{
+		in.rules->users--;
+	}
+	PG_END_TRY();
 	SPI_finish();
 }

@@ -30,10 +30,27 @@ forget(Datum arg, Oid relid)
 	hash_seq_init(&scan, cache);
 	while ((rules = hash_seq_search(&scan)) != NULL)
 	{
-		if (relid == InvalidOid || relid == rules->relid || relid == rules->watched[0] || relid == rules->watched[1] ||
-			relid == rules->watched[2])
+		bool stale = relid == InvalidOid || relid == rules->relid;
+
+		for (int i = 0; i < INSTANT_TABLES && !stale; i++)
+			stale = relid == rules->tables[i];
+		if (stale)
 			rules->valid = false;
 	}
+}
+
+/*
+ * Which figure a name is; -1 when none
+ */
+static int
+figure_of(const char *name)
+{
+	for (int i = 0; name != NULL && i < FIGURE_COUNT; i++)
+	{
+		if (strcmp(figures[i].name, name) == 0)
+			return i;
+	}
+	return -1;
 }
 
 /*
@@ -57,6 +74,23 @@ text_value(uint64 row, int column)
 }
 
 /*
+ * Find the columns that the order path reads straight
+ */
+static void
+find_columns(InstantRules *rules)
+{
+	rules->tags_column = get_attnum(rules->tables[INSTANT_TABLE_CUSTOMER], "tags");
+	rules->member.tier = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "tier");
+	rules->member.peak = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "peak");
+	rules->member.judged_at = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "judged_at");
+	if (rules->tags_column <= 0 || rules->member.tier <= 0 || rules->member.peak <= 0 || rules->member.judged_at <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("a column of customer or tier_member is missing"),
+				 errhint("customer needs tags; tier_member needs tier, peak and judged_at.")));
+}
+
+/*
  * Read and compile the rules of a store
  */
 static void
@@ -74,22 +108,42 @@ load_rules(InstantRules *rules, Relation purchase)
 	{
 		zone = text_value(0, 1);
 		rules->zone = pg_tzset(zone);
-		rows = read_rules(psprintf(
-			"SELECT c.seq, c.lifetime, c.condition FROM %s.tier_condition c ORDER BY c.seq DESC, c.n", schema));
+		rows = read_rules(psprintf("SELECT t.tier, t.seq FROM %s.tier t ORDER BY t.seq", schema));
+		caller = MemoryContextSwitchTo(rules->context);
+		rules->tiers = palloc(sizeof(InstantTier) * Max(rows, 1));
+		for (uint64 i = 0; i < rows; i++)
+		{
+			rules->tiers[i].name = cstring_to_text(text_value(i, 1));
+			rules->tiers[i].seq = pg_strtoint32(text_value(i, 2));
+		}
+		rules->ntiers = (int)rows;
+		MemoryContextSwitchTo(caller);
+		rows = read_rules(psprintf("SELECT c.seq, c.lifetime, c.condition, c.tier, c.column_name, c.threshold "
+								   "FROM %s.tier_condition c ORDER BY c.seq DESC, c.n",
+								   schema));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->conditions = palloc(sizeof(InstantCondition) * Max(rows, 1));
 		for (uint64 i = 0; i < rows; i++)
 		{
 			InstantCondition *condition = &rules->conditions[rules->nconditions];
+			char *threshold = text_value(i, 6);
 
 			condition->seq = pg_strtoint32(text_value(i, 1));
 			condition->lifetime = text_value(i, 2)[0] == 't';
+			condition->source = cstring_to_text(text_value(i, 3));
+			condition->tier = cstring_to_text(text_value(i, 4));
+			condition->figure = figure_of(text_value(i, 5));
+			condition->no_threshold = threshold == NULL;
+			condition->threshold =
+				threshold == NULL ? (Datum)0
+								  : DirectFunctionCall3(numeric_in, CStringGetDatum(threshold),
+														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 			condition->rule = rule_compile(text_value(i, 3), figures, FIGURE_COUNT, zone);
 			/* What names other columns waits for evaluate_tiers(). */
 			if (condition->rule != NULL)
 				rules->nconditions++;
 		}
-		rules->tiers = rows > 0;
+		rules->lifts = rows > 0;
 		MemoryContextSwitchTo(caller);
 		rows = read_rules(psprintf(
 			"SELECT t.tag, t.rule FROM %s.tag_rule t WHERE t.enabled AND t.instant ORDER BY t.tag COLLATE \"C\"",
@@ -132,21 +186,33 @@ instant_rules(Relation purchase)
 		MemSet((char *)rules + sizeof(Oid), 0, sizeof(InstantRules) - sizeof(Oid));
 		rules->context = AllocSetContextCreate(TopMemoryContext, "crm instant rules", ALLOCSET_SMALL_SIZES);
 	}
-	if (!rules->valid)
+	/* A statement that works with the rules, and whose triggers write orders, keeps those it began with. */
+	if (!rules->valid && rules->users == 0)
 	{
+		bool complete = true;
+
 		MemoryContextReset(rules->context);
 		rules->nconditions = 0;
 		rules->ntags = 0;
-		rules->tiers = false;
-		rules->watched[0] = get_relname_relid("tier", schema);
-		rules->watched[1] = get_relname_relid("tag_rule", schema);
-		rules->watched[2] = get_relname_relid("settings", schema);
+		rules->ntiers = 0;
+		rules->lifts = false;
+		for (int i = 0; i < INSTANT_TABLES; i++)
+		{
+			static const char *const names[INSTANT_TABLES] = {"tier", "tag_rule", "settings", "customer",
+															  "tier_member"};
+
+			rules->tables[i] = get_relname_relid(names[i], schema);
+			complete = complete && OidIsValid(rules->tables[i]);
+		}
 		/* Valid before it is read: a change meanwhile makes it invalid again. */
 		rules->valid = true;
 		PG_TRY();
 		{
-			if (OidIsValid(rules->watched[0]) && OidIsValid(rules->watched[1]) && OidIsValid(rules->watched[2]))
+			if (complete)
+			{
+				find_columns(rules);
 				load_rules(rules, purchase);
+			}
 		}
 		PG_CATCH();
 		{
@@ -162,31 +228,32 @@ SPIPlanPtr
 instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 {
 	static const char *const queries[INSTANT_PLANS] = {
-		/* Nothing to do for who has such a tier already, unless the cycle is over. */
-		"SELECT %1$s.judge_order($1, $2, $3, $4) WHERE NOT EXISTS (SELECT FROM %1$s.tier_member m "
-		"JOIN %1$s.tier t ON t.tier OPERATOR(pg_catalog.=) m.tier WHERE m.customer_id OPERATOR(pg_catalog.=) $1 "
-		"AND t.seq OPERATOR(pg_catalog.>=) $5 AND (m.judged_at IS NULL OR m.judged_at OPERATOR(pg_catalog.>) $2))",
+		"SELECT %1$s.judge_order($1, $2, $3, $4)",
 		"SELECT %1$s.judge_refund($1, coalesce((SELECT max(r.at) FROM %1$s.purchase_refund r "
 		"WHERE r.customer_id OPERATOR(pg_catalog.=) $1 AND r.channel OPERATOR(pg_catalog.=) $2 "
 		"AND r.order_no OPERATOR(pg_catalog.=) $3), pg_catalog.now())) WHERE EXISTS (SELECT FROM %1$s.tier_member m "
 		"WHERE m.customer_id OPERATOR(pg_catalog.=) $1 AND m.rests_on IS NOT NULL)",
 		"SELECT p.order_at, p.net FROM %1$s.purchase p WHERE p.customer_id OPERATOR(pg_catalog.=) $1 "
 		"AND p.order_at IS NOT NULL ORDER BY p.order_at",
-		"SELECT %1$s.set_rule_tags(pg_catalog.array_agg(u.id), pg_catalog.array_agg(u.tag), "
-		"pg_catalog.array_agg(u.hold), pg_catalog.now()) "
-		"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) u (id, tag, hold) "
-		"JOIN %1$s.customer c ON c.customer_id OPERATOR(pg_catalog.=) u.id "
-		"WHERE CASE WHEN u.hold THEN NOT crm.has_tag(c.tags, u.tag) ELSE crm.has_tag(c.tags, u.tag) AND EXISTS (SELECT "
-		"FROM %1$s.customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) u.id AND r.tag "
-		"OPERATOR(pg_catalog.=) u.tag) END "
-		"HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0",
-		"SELECT c.tags FROM %1$s.customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1"};
-	static const Oid types[INSTANT_PLANS][5] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID, INT4OID},
+		"SELECT %1$s.lift_customer($1, $2, $3, $4, $5, $6::crm.rule)",
+		"INSERT INTO %1$s.customer_rule_tag (customer_id, tag, since) "
+		"SELECT $1, u.tag, pg_catalog.now() FROM pg_catalog.unnest($2) u (tag) ON CONFLICT DO NOTHING",
+		"DELETE FROM %1$s.customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) $1 "
+		"AND r.tag OPERATOR(pg_catalog.=) ANY ($3) AND $2 IS NOT NULL RETURNING r.tag",
+		"UPDATE %1$s.customer c SET tags = (c.tags OPERATOR(crm.-) $3) OPERATOR(crm.|) crm.tagset($2) "
+		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
+		"SELECT c.tags FROM %1$s.customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
+		"SELECT m.tier, m.peak, m.judged_at FROM %1$s.tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
+	static const Oid types[INSTANT_PLANS][6] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID},
 												{INT8OID, TEXTOID, TEXTOID},
 												{INT8OID},
-												{INT8ARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
+												{INT8OID, TIMESTAMPTZOID, TEXTOID, NUMERICOID, NUMERICOID, TEXTOID},
+												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
+												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
+												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
+												{INT8OID},
 												{INT8OID}};
-	static const int counts[INSTANT_PLANS] = {5, 3, 1, 3, 1};
+	static const int counts[INSTANT_PLANS] = {4, 3, 1, 6, 3, 3, 3, 1, 1};
 
 	if (rules->plans[which] == NULL)
 	{

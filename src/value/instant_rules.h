@@ -31,16 +31,36 @@ typedef enum InstantPlan
 	INSTANT_JUDGE_ORDER,
 	INSTANT_JUDGE_REFUND,
 	INSTANT_ORDERS,
-	INSTANT_TAGS,
-	INSTANT_CUSTOMER_TAGS,
+	INSTANT_LIFT,
+	INSTANT_ADD_TAGS,
+	INSTANT_REMOVE_TAGS,
+	INSTANT_UPDATE_TAGS,
+	INSTANT_TAGS, /* for tables that cannot be read straight */
+	INSTANT_MEMBER,
 	INSTANT_PLANS
 } InstantPlan;
+
+/* Tables beside purchase. Rules are read from the first three, and read again when those change. */
+typedef enum InstantTable
+{
+	INSTANT_TABLE_TIER,
+	INSTANT_TABLE_TAG_RULE,
+	INSTANT_TABLE_SETTINGS,
+	INSTANT_TABLE_CUSTOMER,
+	INSTANT_TABLE_MEMBER,
+	INSTANT_TABLES
+} InstantTable;
 
 /* One of the conditions by which a tier is reached. */
 typedef struct InstantCondition
 {
 	int32 seq;
 	bool lifetime; /* lifts only by the order that crosses it */
+	bool no_threshold;
+	int figure; /* the one that it compares; -1 when it is no simple comparison */
+	Datum threshold;
+	text *tier;
+	text *source;
 	CompiledRule *rule;
 } InstantCondition;
 
@@ -50,16 +70,35 @@ typedef struct InstantTag
 	CompiledRule *rule;
 } InstantTag;
 
+typedef struct InstantTier
+{
+	text *name;
+	int32 seq;
+} InstantTier;
+
+/* Column numbers of tier_member. */
+typedef struct MemberColumns
+{
+	AttrNumber tier;
+	AttrNumber peak;
+	AttrNumber judged_at;
+} MemberColumns;
+
 typedef struct InstantRules
 {
 	Oid relid; /* of purchase: hash key */
 	bool valid;
-	Oid watched[3]; /* tables whose change makes it invalid */
-	bool tiers;		/* is there anything to lift to? */
+	int users; /* statements that work with it now */
+	Oid tables[INSTANT_TABLES];
+	bool lifts; /* is there anything to lift to? */
 	int nconditions;
-	InstantCondition *conditions; /* the highest tier first */
 	int ntags;
+	int ntiers;
+	InstantCondition *conditions; /* the highest tier first */
 	InstantTag *tags;
+	InstantTier *tiers; /* the lowest first */
+	AttrNumber tags_column;
+	MemberColumns member;
 	pg_tz *zone;
 	MemoryContext context;
 	SPIPlanPtr plans[INSTANT_PLANS];

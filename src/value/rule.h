@@ -85,6 +85,10 @@ typedef struct RuleNode
 	/* Set by compiling. */
 	FmgrInfo *function;
 	Datum value;
+
+	/* Of now() and a constant interval: the moment for which value holds. */
+	TimestampTz memo_at;
+	bool memo_valid;
 } RuleNode;
 
 typedef struct RuleColumn

@@ -220,8 +220,22 @@ evaluate_operator(Evaluation *e, RuleNode *node, Datum *result)
 		return true;
 	if (node->type == RULE_TIMESTAMPTZ)
 	{
+		/* Many rows are asked about at the same moment. */
+		bool fixed = left->kind == RULE_NOW && ((RuleNode *)lsecond(node->args))->kind == RULE_CONST;
+
+		if (fixed && node->memo_valid && node->memo_at == e->at)
+		{
+			*result = node->value;
+			return false;
+		}
 		*result = TimestampTzGetDatum(rule_add_interval(DatumGetTimestampTz(a), DatumGetIntervalP(b),
 														node->name[0] == '-' ? -1 : 1, e->rule->zone));
+		if (fixed)
+		{
+			node->memo_valid = true;
+			node->memo_at = e->at;
+			node->value = *result;
+		}
 		return false;
 	}
 	if (node->type == RULE_DATE)

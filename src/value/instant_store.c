@@ -1,0 +1,330 @@
+#include "value/instant_store.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "base/compat.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "store/money.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/*
+ * Every order asks for the tags and the tier of its customer, so both are read straight by their primary keys: starting the
+ * executor costs several times what the row costs. Writing is rare and goes through SQL, with the checks and triggers of
+ * the tables.
+ */
+
+/*
+ * Open a table of customers; without an index when it has to be read by SQL, since it is partitioned or its primary key does
+ * not begin with customer_id
+ */
+static void
+table_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot)
+{
+	table->rel = table_open(relid, AccessShareLock);
+	list_free(RelationGetIndexList(table->rel));
+	if (table->rel->rd_rel->relkind != RELKIND_RELATION || !OidIsValid(table->rel->rd_pkindex))
+		return;
+	table->index = index_open(table->rel->rd_pkindex, AccessShareLock);
+	if (table->index->rd_index->indkey.values[0] != get_attnum(relid, "customer_id"))
+	{
+		index_close(table->index, AccessShareLock);
+		table->index = NULL;
+		return;
+	}
+	table->slot = table_slot_create(table->rel, NULL);
+	table->context = CurrentMemoryContext;
+	table->scan = crm_index_beginscan(table->rel, table->index, snapshot, 1);
+}
+
+/*
+ * Close it
+ */
+static void
+table_close_by_customer(CustomerTable *table)
+{
+	if (table->index != NULL)
+	{
+		index_endscan(table->scan);
+		ExecDropSingleTupleTableSlot(table->slot);
+		index_close(table->index, AccessShareLock);
+	}
+	if (table->rel != NULL)
+		table_close(table->rel, AccessShareLock);
+}
+
+/*
+ * Next row of the customer whose rows are being read
+ */
+static bool
+next_row(CustomerTable *table)
+{
+	/* The scan keeps what it allocates. */
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	bool found = index_getnext_slot(table->scan, ForwardScanDirection, table->slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
+}
+
+/*
+ * Find the rows of a customer
+ */
+static bool
+find_customer(CustomerTable *table, int64 customer_id)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(customer_id));
+	index_rescan(table->scan, &key, 1, NULL, 0);
+	return next_row(table);
+}
+
+/*
+ * Run a plan that must do what it is for
+ */
+static void
+run_plan(InstantStore *store, InstantPlan which, Datum *args, const char *nulls, int expected, const char *what)
+{
+	if (SPI_execute_plan(instant_plan(store->rules, store->purchase, which), args, nulls, false, 0) != expected)
+		elog(ERROR, "%s failed", what);
+}
+
+/*
+ * A value of the first row that a query gave; null when it gave none
+ */
+static Datum
+result_value(uint64 row, int column, bool *isnull)
+{
+	*isnull = true;
+	return SPI_processed > row ? SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull) : (Datum)0;
+}
+
+void
+instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase)
+{
+	memset(store, 0, sizeof(InstantStore));
+	store->rules = rules;
+	store->purchase = purchase;
+	store->context = CurrentMemoryContext;
+	/* The summaries are locked by now, so this sees what those waited for have written. */
+	store->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	if (rules->ntags > 0)
+		table_open_by_customer(&store->customers, rules->tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
+	if (rules->nconditions > 0)
+		table_open_by_customer(&store->members, rules->tables[INSTANT_TABLE_MEMBER], store->snapshot);
+}
+
+void
+instant_store_close(InstantStore *store)
+{
+	table_close_by_customer(&store->customers);
+	table_close_by_customer(&store->members);
+	table_close_by_customer(&store->orders);
+	UnregisterSnapshot(store->snapshot);
+}
+
+struct varlena *
+instant_tags(InstantStore *store, int64 customer_id)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	struct varlena *tags;
+	Datum stored;
+	bool isnull;
+
+	if (store->customers.index != NULL)
+	{
+		if (!find_customer(&store->customers, customer_id))
+			return NULL;
+		stored = slot_getattr(store->customers.slot, store->rules->tags_column, &isnull);
+		tags = isnull ? NULL : (struct varlena *)PG_DETOAST_DATUM_COPY(stored);
+		ExecClearTuple(store->customers.slot);
+		return tags;
+	}
+	stored = Int64GetDatum(customer_id);
+	run_plan(store, INSTANT_TAGS, &stored, " ", SPI_OK_SELECT, "reading tags");
+	/* SPI leaves its own context current, which lives until the statement is done. */
+	MemoryContextSwitchTo(caller);
+	stored = result_value(0, 1, &isnull);
+	tags = isnull ? NULL : (struct varlena *)PG_DETOAST_DATUM_COPY(stored);
+	SPI_freetuptable(SPI_tuptable);
+	return tags;
+}
+
+void
+instant_member(InstantStore *store, int64 customer_id, TimestampTz at, MemberState *member)
+{
+	InstantRules *rules = store->rules;
+	MemoryContext caller = CurrentMemoryContext;
+	MemberColumns *c = &rules->member;
+	TupleTableSlot *slot = store->members.slot;
+	Datum values[3];
+	bool nulls[3];
+
+	member->seq = member->peak = rules->ntiers > 0 ? rules->tiers[0].seq : 0;
+	member->due = false;
+	if (store->members.index != NULL)
+	{
+		if (!find_customer(&store->members, customer_id))
+			return;
+		slot_getallattrs(slot);
+		values[0] = slot_getattr(slot, c->tier, &nulls[0]);
+		values[1] = slot_getattr(slot, c->peak, &nulls[1]);
+		values[2] = slot_getattr(slot, c->judged_at, &nulls[2]);
+	}
+	else
+	{
+		Datum arg = Int64GetDatum(customer_id);
+
+		run_plan(store, INSTANT_MEMBER, &arg, " ", SPI_OK_SELECT, "reading a tier");
+		MemoryContextSwitchTo(caller);
+		if (SPI_processed == 0)
+			return;
+		for (int i = 0; i < 3; i++)
+			values[i] = result_value(0, i + 1, &nulls[i]);
+	}
+	for (int i = 0; i < rules->ntiers; i++)
+	{
+		text *tier = DatumGetTextPP(values[0]);
+		text *name = rules->tiers[i].name;
+
+		if (VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(tier) &&
+			memcmp(VARDATA_ANY(name), VARDATA_ANY(tier), VARSIZE_ANY_EXHDR(name)) == 0)
+			member->seq = rules->tiers[i].seq;
+	}
+	member->peak = DatumGetInt32(values[1]);
+	member->due = !nulls[2] && DatumGetTimestampTz(values[2]) <= at;
+}
+
+/*
+ * Order of orders: by their moments
+ */
+static int
+compare_orders(const void *a, const void *b)
+{
+	TimestampTz x = ((const CountedOrder *)a)->at;
+	TimestampTz y = ((const CountedOrder *)b)->at;
+
+	return (x > y) - (x < y);
+}
+
+CountedOrder *
+instant_orders(InstantStore *store, int64 customer_id, int *count)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	CountedOrder *orders;
+	int room = 32;
+	bool isnull;
+
+	*count = 0;
+	if (store->orders.rel == NULL)
+	{
+		MemoryContextSwitchTo(store->context);
+		table_open_by_customer(&store->orders, RelationGetRelid(store->purchase), store->snapshot);
+		MemoryContextSwitchTo(caller);
+	}
+	if (store->orders.index == NULL)
+	{
+		Datum arg = Int64GetDatum(customer_id);
+
+		run_plan(store, INSTANT_ORDERS, &arg, " ", SPI_OK_SELECT, "reading orders");
+		MemoryContextSwitchTo(caller);
+		orders = palloc(sizeof(CountedOrder) * Max(SPI_processed, 1));
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			orders[i].at = DatumGetTimestampTz(result_value(i, 1, &isnull));
+			orders[i].net = money_from_numeric(result_value(i, 2, &isnull));
+			(*count)++;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	else
+	{
+		AttrNumber order_at = get_attnum(RelationGetRelid(store->purchase), "order_at");
+		AttrNumber net = get_attnum(RelationGetRelid(store->purchase), "net");
+
+		orders = palloc(sizeof(CountedOrder) * room);
+		for (bool more = find_customer(&store->orders, customer_id); more; more = next_row(&store->orders))
+		{
+			Datum at = slot_getattr(store->orders.slot, order_at, &isnull);
+
+			if (isnull)
+				continue;
+			if (*count == room)
+				orders = repalloc_huge(orders, sizeof(CountedOrder) * (room *= 2));
+			orders[*count].at = DatumGetTimestampTz(at);
+			orders[(*count)++].net = money_from_numeric(slot_getattr(store->orders.slot, net, &isnull));
+		}
+		ExecClearTuple(store->orders.slot);
+	}
+	qsort(orders, *count, sizeof(CountedOrder), compare_orders);
+	return orders;
+}
+
+/*
+ * Tags as an array of text
+ */
+static Datum
+tag_array(InstantTag **tags, int count)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		values[i] = PointerGetDatum(tags[i]->tag);
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+void
+instant_write_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum args[3] = {Int64GetDatum(customer_id), tag_array(comes, ncomes), tag_array(goes, ngoes)};
+
+	if (ncomes > 0)
+		run_plan(store, INSTANT_ADD_TAGS, args, "   ", SPI_OK_INSERT, "noting rule tags");
+	if (ngoes > 0)
+	{
+		run_plan(store, INSTANT_REMOVE_TAGS, args, "   ", SPI_OK_DELETE_RETURNING, "removing rule tags");
+		if (SPI_processed < (uint64)ngoes)
+		{
+			/* Those that no rule has set were set by a person, and stay. */
+			Datum *values = palloc(sizeof(Datum) * Max(SPI_processed, 1));
+			int count = 0;
+			bool isnull;
+
+			for (uint64 i = 0; i < SPI_processed; i++)
+				values[count++] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+			args[2] = PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+			ngoes = count;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	if (ncomes + ngoes > 0)
+		run_plan(store, INSTANT_UPDATE_TAGS, args, "   ", SPI_OK_UPDATE, "writing rule tags");
+	/* SPI leaves its own context current, which lives until the statement is done. */
+	MemoryContextSwitchTo(caller);
+}
+
+void
+instant_lift(InstantStore *store, int64 customer_id, TimestampTz at, InstantCondition *condition, Datum value, bool isnull)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char nulls[7] = "      ";
+	Datum args[6] = {Int64GetDatum(customer_id), TimestampTzGetDatum(at), PointerGetDatum(condition->tier),
+					 value,						 condition->threshold,	  PointerGetDatum(condition->source)};
+
+	nulls[3] = isnull ? 'n' : ' ';
+	nulls[4] = condition->no_threshold ? 'n' : ' ';
+	run_plan(store, INSTANT_LIFT, args, nulls, SPI_OK_SELECT, "lifting a customer");
+	SPI_freetuptable(SPI_tuptable);
+	MemoryContextSwitchTo(caller);
+}

@@ -1,0 +1,71 @@
+/*
+ * What the order path reads and writes of single customers: their tags and their tier.
+ */
+#ifndef CRM_INSTANT_STORE_H
+#define CRM_INSTANT_STORE_H
+
+#include "base/crm.h"
+
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+#include "value/instant_rules.h"
+
+/* A table whose rows are found by customer_id, its primary key. */
+typedef struct CustomerTable
+{
+	Relation rel;
+	Relation index;
+	struct IndexScanDescData *scan;
+	TupleTableSlot *slot;
+	MemoryContext context;
+} CustomerTable;
+
+/* What the order path has open during a statement. */
+typedef struct InstantStore
+{
+	InstantRules *rules;
+	Relation purchase;
+	Snapshot snapshot;
+	CustomerTable customers;
+	CustomerTable members;
+	CustomerTable orders; /* opened when first needed */
+	MemoryContext context;
+} InstantStore;
+
+/* An order that counts. */
+typedef struct CountedOrder
+{
+	TimestampTz at;
+	int64 net;
+} CountedOrder;
+
+/* The tier of a customer as stored. */
+typedef struct MemberState
+{
+	int32 seq;
+	int32 peak;
+	bool due; /* a cycle of it was over by the moment asked about */
+} MemberState;
+
+extern void instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase);
+extern void instant_store_close(InstantStore *store);
+
+/* The tags of a customer, in the current context; NULL when the customer is gone. */
+extern struct varlena *instant_tags(InstantStore *store, int64 customer_id);
+
+/* The tier of a customer, the lowest one for who has no row. */
+extern void instant_member(InstantStore *store, int64 customer_id, TimestampTz at, MemberState *member);
+
+/* The orders of a customer that count, by their moments, in the current context. */
+extern CountedOrder *instant_orders(InstantStore *store, int64 customer_id, int *count);
+
+/* Set and remove tags of one customer: comes and goes are rules of store->rules. */
+extern void
+instant_write_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes);
+
+/* Lift a customer by a condition whose figure is value. */
+extern void
+instant_lift(InstantStore *store, int64 customer_id, TimestampTz at, InstantCondition *condition, Datum value, bool isnull);
+
+#endif
