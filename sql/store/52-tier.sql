@@ -563,6 +563,8 @@ DECLARE
 BEGIN
     LOOP
         SELECT * INTO member FROM tier_member m WHERE m.customer_id = judge_refund.customer_id FOR UPDATE;
+        -- A history never runs backwards, even when the refund's transaction began before the rise.
+        at := greatest(judge_refund.at, member.since);
         EXIT WHEN member.rests_on IS NULL OR member.basis <> 'earned' OR member.lock_until > judge_refund.at;
         SELECT * INTO rest FROM tier_change h WHERE h.customer_id = judge_refund.customer_id AND h.change_no = member.rests_on;
         -- When it rose, at its last order since, and now: where one of them qualifies, the tier stands.

@@ -233,6 +233,19 @@ grew(PurchaseChange *change)
 			change->before->net < change->after->net || change->before->order_at != change->after->order_at);
 }
 
+/*
+ * Did the change take something from an order that counted?
+ */
+static bool
+shrank(const PurchaseChange *change)
+{
+	return change->before != NULL && change->before->order_at != DT_NOBEGIN &&
+		   (change->after == NULL || change->after->order_at == DT_NOBEGIN || change->after->net < change->before->net);
+}
+
+/*
+ * Order of changes: by the moments of the orders
+ */
 static int
 compare_changes(const void *a, const void *b)
 {
@@ -258,9 +271,7 @@ judge_customer(Instant *in)
 
 		if (grew(change))
 			growing[n++] = change;
-		if (change->before != NULL && change->before->order_at != DT_NOBEGIN &&
-			(change->after == NULL || change->after->order_at == DT_NOBEGIN ||
-			 change->after->net < change->before->net))
+		if (shrank(change))
 		{
 			Datum args[3] = {Int64GetDatum(customer->customer_id), PointerGetDatum(change->before->channel),
 							 PointerGetDatum(change->before->order_no)};
@@ -329,16 +340,16 @@ value_wants_orders(Relation purchase)
 }
 
 /*
- * Is there more than imported history among the changes of a customer?
+ * Is there more than imported history among the changes of a customer? History that shrinks is a refund of today.
  */
 static bool
 is_live(const PurchaseCustomer *customer)
 {
 	for (int i = 0; i < customer->nchanges; i++)
 	{
-		PurchaseImage *image = customer->changes[i].after ? customer->changes[i].after : customer->changes[i].before;
+		PurchaseChange *change = &customer->changes[i];
 
-		if (!image->history)
+		if (shrank(change) || !(change->after ? change->after : change->before)->history)
 			return true;
 	}
 	return false;
