@@ -285,7 +285,7 @@ BEGIN
         SELECT r.customer_id, r.channel, r.order_no, r.status, true, r.amount, r.refunded, r.freight, r.discount, r.cost, r.ordered_at, r.paid_at, r.shipped_at, r.completed_at, r.source, r.currency, r.currency_rate
         FROM pg_temp.import_store s, jsonb_populate_recordset(NULL::purchase, s.content -> 'purchase') r WHERE s.added ORDER BY r.customer_id, r.ordered_at;
     INSERT INTO purchase_item SELECT r.* FROM pg_temp.import_store s, jsonb_populate_recordset(NULL::purchase_item, s.content -> 'purchase_item') r WHERE s.added;
-    INSERT INTO tier SELECT r.* FROM pg_temp.import_store s, jsonb_populate_record(NULL::tier, s.content) r
+    INSERT INTO tier (tier, seq, name_zh, name_en, qualify, keep) SELECT r.tier, r.seq, r.name_zh, r.name_en, r.qualify, r.keep FROM pg_temp.import_store s, jsonb_populate_record(NULL::tier, s.content) r
         WHERE s.part = 'tier' AND NOT EXISTS (SELECT FROM tier t WHERE t.tier = r.tier);
     INSERT INTO tier_change SELECT r.* FROM pg_temp.import_store s, jsonb_populate_recordset(NULL::tier_change, s.content -> 'tier_change') r WHERE s.added ON CONFLICT DO NOTHING;
     INSERT INTO tier_member SELECT r.* FROM pg_temp.import_store s, jsonb_populate_record(NULL::tier_member, nullif(s.content -> 'tier_member', 'null')) r WHERE s.added AND r.customer_id IS NOT NULL
