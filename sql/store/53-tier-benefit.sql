@@ -91,26 +91,6 @@ END;
 COMMENT ON FUNCTION return_until(purchase) IS
 'until when an order can be returned, exclusive: the days of the tier that the customer had when buying, counted in shop days from completion (else shipping, else payment); null when that tier has no return_days';
 
-CREATE FUNCTION price_for(customer_id bigint, amount numeric, as_of timestamptz DEFAULT now(),
-                          OUT list numeric, OUT tier_discount numeric, OUT reduction numeric, OUT coupon numeric, OUT payable numeric)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT p.list, p.list - p.discounted, r.reduction, 0.00, p.discounted - r.reduction
-    FROM (SELECT round(price_for.amount, 2) AS list, s.reduction_on, t.tier,
-                 round(round(price_for.amount, 2)
-                       * CASE WHEN NOT m.member THEN t.rate WHEN s.platform_stacking THEN t.rate * s.platform_discount ELSE least(t.rate, s.platform_discount) END, 2) AS discounted
-          FROM settings s
-          CROSS JOIN LATERAL (SELECT h.tier, coalesce((SELECT min(b.value) FROM tier_benefit b
-                                                       WHERE b.tier = h.tier AND b.kind = 'discount' AND b.threshold <= price_for.amount), 1) AS rate
-                              FROM (SELECT tier_at(price_for.customer_id, price_for.as_of) AS tier) h) t
-          CROSS JOIN LATERAL (SELECT coalesce((SELECT has_tag(c.tags, s.platform_tag) FROM customer c WHERE c.customer_id = price_for.customer_id), false) AS member) m) p
-    CROSS JOIN LATERAL (SELECT round(least(coalesce(max(b.value), 0), p.discounted), 2) AS reduction FROM tier_benefit b
-                        WHERE b.tier = p.tier AND b.kind = 'full_reduction'
-                          AND b.threshold <= CASE p.reduction_on WHEN 'list' THEN p.list ELSE p.discounted END) r;
-END;
-COMMENT ON FUNCTION price_for(bigint, numeric, timestamptz) IS
-'what a customer pays for goods of a list price: the discount of the tier first (or the platform''s, the better of the two), then one full reduction, the largest whose threshold is reached; each step rounded half up to cents. tier_discount, reduction and coupon are amounts off';
-
 CREATE FUNCTION tier_progress(customer_id bigint, as_of timestamptz DEFAULT now(),
                               OUT tier text, OUT tier_until timestamptz, OUT next_tier text, OUT to_rise numeric, OUT rise_condition rule, OUT rise_by timestamptz,
                               OUT to_stay numeric, OUT stay_condition rule, OUT stay_by timestamptz)

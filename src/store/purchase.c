@@ -10,6 +10,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "store/money.h"
+#include "store/purchase_image.h"
 #include "store/purchase_summary.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -41,18 +42,6 @@ typedef struct DeltaEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* The part of a row that the summary needs. */
-typedef struct OrderRow
-{
-	int64 customer_id;
-	bool counts;
-	TimestampTz order_at;
-	int64 net;
-	int64 refunded;
-	int64 discount;
-	int64 cost;
-} OrderRow;
-
 typedef struct StatementState
 {
 	Relation rel;
@@ -69,76 +58,6 @@ typedef struct StatementState
 	delta_hash *positions; /* NULL while there is one customer only */
 	char *currency;		   /* the store's, once a row needed it */
 } StatementState;
-
-/*
- * Status of a word
- */
-static PurchaseStatus
-status_of(Datum word)
-{
-	text *t = DatumGetTextPP(word);
-	const char *s = VARDATA_ANY(t);
-	int length = VARSIZE_ANY_EXHDR(t);
-
-	/* No two of the words have the same length and first letter, but the row may be older than its CHECK. */
-	static const struct
-	{
-		const char *word;
-		int length;
-		PurchaseStatus status;
-	} words[] = {
-		{"paid", 4, PURCHASE_PAID},
-		{"completed", 9, PURCHASE_COMPLETED},
-		{"shipped", 7, PURCHASE_SHIPPED},
-		{"pending", 7, PURCHASE_PENDING},
-		{"refunded", 8, PURCHASE_REFUNDED},
-		{"cancelled", 9, PURCHASE_CANCELLED},
-	};
-	int i;
-
-	for (i = 0; i < (int) lengthof(words); i++)
-	{
-		if (words[i].length == length && memcmp(words[i].word, s, length) == 0)
-			return words[i].status;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("unknown order status \"%s\"", text_to_cstring(t)),
-			 errhint("The words are pending, paid, shipped, completed, cancelled, refunded.")));
-}
-
-/*
- * Was an order of this status paid for?
- */
-static inline bool
-status_paid(PurchaseStatus status)
-{
-	return status != PURCHASE_PENDING && status != PURCHASE_CANCELLED;
-}
-
-/*
- * Money of a column; 0 when null
- */
-static inline int64
-slot_money(TupleTableSlot *slot, AttrNumber attnum)
-{
-	bool isnull;
-	Datum value = slot_getattr(slot, attnum, &isnull);
-
-	return isnull ? 0 : money_from_numeric(value);
-}
-
-/*
- * Moment of a column; DT_NOBEGIN when null
- */
-static inline TimestampTz
-slot_moment(TupleTableSlot *slot, AttrNumber attnum)
-{
-	bool isnull;
-	Datum value = slot_getattr(slot, attnum, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
 
 /*
  * Raise unless the currency of a row without a rate is the store's
@@ -176,29 +95,6 @@ check_currency(StatementState *state, TupleTableSlot *slot)
 						currency,
 						state->currency),
 				 errhint("set_currency_rate('%s', day, rate) lets the store convert such orders.", currency)));
-}
-
-/*
- * Read what the summary needs of a row
- */
-static void
-read_row(StatementState *state, TupleTableSlot *slot, OrderRow *row)
-{
-	PurchaseColumns *c = &state->table->columns;
-	bool isnull;
-	Datum at;
-
-	slot_getallattrs(slot);
-	row->customer_id = DatumGetInt64(slot_getattr(slot, c->customer_id, &isnull));
-	at = slot_getattr(slot, c->order_at, &isnull);
-	row->counts = !isnull;
-	row->order_at = isnull ? DT_NOBEGIN : DatumGetTimestampTz(at);
-	row->net = slot_money(slot, c->net);
-	row->refunded = 0;
-	if (status_paid(status_of(slot_getattr(slot, c->status, &isnull))))
-		row->refunded = money_sub(slot_money(slot, c->amount), row->net);
-	row->discount = row->counts ? slot_money(slot, c->discount) : 0;
-	row->cost = row->counts ? slot_money(slot, c->cost) : 0;
 }
 
 /*
@@ -351,11 +247,11 @@ sum_up(StatementState *state)
 		bool same;
 
 		if (before != NULL)
-			read_row(state, before, &was);
+			purchase_read_row(&state->table->columns, before, &was);
 		if (after != NULL)
 		{
 			check_currency(state, after);
-			read_row(state, after, &is);
+			purchase_read_row(&state->table->columns, after, &is);
 		}
 		/* Only an order that came, went or changed its moment can move the first or last of its customer. */
 		same = before != NULL && after != NULL && was.customer_id == is.customer_id && was.counts == is.counts &&
@@ -392,38 +288,6 @@ delta_order(const void *a, const void *b)
 	int64 cb = ((const CustomerDelta *) b)->customer_id;
 
 	return (ca > cb) - (ca < cb);
-}
-
-/*
- * Copy of a row for the consumers
- */
-static PurchaseImage *
-image_of(StatementState *state, TupleTableSlot *slot)
-{
-	PurchaseColumns *c = &state->table->columns;
-	PurchaseImage *image = palloc(sizeof(PurchaseImage));
-	bool isnull;
-
-	image->channel = DatumGetTextPCopy(slot_getattr(slot, c->channel, &isnull));
-	image->order_no = DatumGetTextPCopy(slot_getattr(slot, c->order_no, &isnull));
-	image->status = status_of(slot_getattr(slot, c->status, &isnull));
-	image->history = DatumGetBool(slot_getattr(slot, c->history, &isnull));
-	image->amount = slot_money(slot, c->amount);
-	image->net = slot_money(slot, c->net);
-	image->refunded = status_paid(image->status) ? money_sub(image->amount, image->net) : 0;
-	image->discount = slot_money(slot, c->discount);
-	image->cost = slot_money(slot, c->cost);
-	image->order_at = slot_moment(slot, c->order_at);
-	image->ordered_at = slot_moment(slot, c->ordered_at);
-	image->completed_at = slot_moment(slot, c->completed_at);
-	image->points_customer = 0;
-	if (c->points_customer != InvalidAttrNumber)
-	{
-		Datum account = slot_getattr(slot, c->points_customer, &isnull);
-
-		image->points_customer = isnull ? 0 : DatumGetInt64(account);
-	}
-	return image;
 }
 
 /*
@@ -482,8 +346,8 @@ gather_changes(StatementState *state, PurchaseStatement *part)
 		{
 			PurchaseChange *change = change_add(customer);
 
-			change->before = image_of(state, before);
-			change->other = image_of(state, after);
+			change->before = purchase_image(c, before);
+			change->other = purchase_image(c, after);
 			change->moved_to = is;
 		}
 		if ((customer = customer_of(part, is)) != NULL)
@@ -493,12 +357,12 @@ gather_changes(StatementState *state, PurchaseStatement *part)
 			if (moved)
 			{
 				change->moved_from = was;
-				change->other = image_of(state, before);
+				change->other = purchase_image(c, before);
 			}
 			else if (before != NULL)
-				change->before = image_of(state, before);
+				change->before = purchase_image(c, before);
 			if (after != NULL)
-				change->after = image_of(state, after);
+				change->after = purchase_image(c, after);
 		}
 	}
 }

@@ -148,6 +148,17 @@ UPDATE settings SET reduction_on = 'list';
 SELECT * FROM price_for(25, 310, '2026-02-01');
 UPDATE customer SET tags = '{88vip}' WHERE customer_id IN (28, 31);
 SELECT tier_discount FROM price_for(28, 100, '2026-02-01') UNION ALL SELECT tier_discount FROM price_for(31, 100, '2026-02-01');
+-- a coupon comes last, on what is left; one that cannot be used takes nothing off
+INSERT INTO coupon_template (template, name, kind, value, threshold) VALUES ('ten', 'ten off', 'threshold', 10, 60), ('fifth', 'a fifth off', 'percent', 20, 0);
+SELECT code AS ten FROM issue_coupon(25, 'ten', 'r1', '2026-01-01') \gset
+SELECT code AS fifth FROM issue_coupon(25, 'fifth', 'r1', '2026-01-01') \gset
+SELECT p.* FROM (VALUES (100, :'ten'), (60, :'ten'), (310, :'fifth'), (99.99, :'fifth'), (100, 'nonsense'), (100, NULL)) a (amount, code)
+CROSS JOIN LATERAL price_for(25, a.amount, '2026-02-01', coupon_code => a.code) p;
+SELECT coupon AS not_of_another FROM price_for(28, 100, '2026-02-01', :'ten');
+SELECT coupon AS not_before FROM price_for(25, 100, '2025-12-31', :'ten');
+SELECT state FROM lock_coupon(:'ten', 'mall', 'x1', 95, as_of => '2026-02-01');
+SELECT coupon AS not_twice FROM price_for(25, 100, '2026-02-01', :'ten');
+SELECT code FROM tier ORDER BY seq;
 UPDATE settings SET platform_stacking = true, reduction_on = 'discounted';
 SELECT tier_discount FROM price_for(31, 100, '2026-02-01');
 SELECT kind, value, threshold, quota, used, remaining FROM tier_benefits(31, '2026-02-01');
