@@ -1,8 +1,7 @@
 -- What a customer pays: tier, reduction, coupon.
 
-CREATE FUNCTION price_for(customer_id bigint, amount numeric, as_of timestamptz DEFAULT now(),
-                          OUT list numeric, OUT tier_discount numeric, OUT reduction numeric, OUT coupon numeric, OUT payable numeric,
-                          coupon_code text DEFAULT NULL)
+CREATE FUNCTION price_for(customer_id bigint, amount numeric, as_of timestamptz DEFAULT now(), coupon_code text DEFAULT NULL,
+                          OUT list numeric, OUT tier_discount numeric, OUT reduction numeric, OUT coupon numeric, OUT payable numeric)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT p.list, p.list - p.discounted, r.reduction, k.coupon, p.discounted - r.reduction - k.coupon
@@ -17,7 +16,7 @@ BEGIN ATOMIC
     CROSS JOIN LATERAL (SELECT round(least(coalesce(max(b.value), 0), p.discounted), 2) AS reduction FROM tier_benefit b
                         WHERE b.tier = p.tier AND b.kind = 'full_reduction'
                           AND b.threshold <= CASE p.reduction_on WHEN 'list' THEN p.list ELSE p.discounted END) r
-    CROSS JOIN LATERAL (SELECT coalesce((SELECT round(least(coupon_discount(c.template, p.discounted - r.reduction), p.discounted - r.reduction), 2)
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT round(coupon_discount(c.template, p.discounted - r.reduction), 2)
                                          FROM coupon c
                                          WHERE c.code = coupon_code_canonical(price_for.coupon_code) AND c.customer_id = price_for.customer_id
                                            AND (c.state = 'issued' OR c.state = 'locked' AND c.locked_until <= price_for.as_of)
