@@ -78,7 +78,6 @@ CREATE TABLE campaign_variant (
 );
 COMMENT ON TABLE campaign_variant IS 'variants of a campaign with their share of the target; the last one takes the rest';
 
--- No foreign key to campaign: checking it for each of a million rows that launch_campaign writes costs a quarter of the time, and the guard below keeps the other side.
 ALTER TABLE outbox ADD COLUMN campaign text, ADD COLUMN variant text;
 COMMENT ON COLUMN outbox.campaign IS 'the campaign that wrote it; one with messages can be neither deleted nor renamed';
 CREATE INDEX outbox_campaign ON outbox (campaign, variant) WHERE campaign IS NOT NULL;
@@ -97,6 +96,47 @@ END
 $$;
 COMMENT ON FUNCTION guard_campaign() IS 'trigger of campaign: what messages refer to stays';
 REVOKE EXECUTE ON FUNCTION guard_campaign() FROM PUBLIC;
+
+CREATE FUNCTION guard_outbox_customer() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM outbox o WHERE o.customer_id = OLD.customer_id) THEN
+        RAISE EXCEPTION 'customer % has messages in the outbox', OLD.customer_id
+            USING ERRCODE = 'foreign_key_violation', HINT = 'erase_customer() removes a person and keeps the row.';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+COMMENT ON FUNCTION guard_outbox_customer() IS 'trigger of customer: who has messages stays';
+REVOKE EXECUTE ON FUNCTION guard_outbox_customer() FROM PUBLIC;
+CREATE TRIGGER guard_outbox BEFORE DELETE ON customer FOR EACH ROW EXECUTE FUNCTION guard_outbox_customer();
+CREATE TRIGGER guard_outbox_key BEFORE UPDATE OF customer_id ON customer FOR EACH ROW WHEN (NEW.customer_id <> OLD.customer_id) EXECUTE FUNCTION guard_outbox_customer();
+
+CREATE FUNCTION check_outbox() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    odd text;
+BEGIN
+    SELECT n.customer_id INTO odd FROM new_rows n WHERE NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = n.customer_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a message in the outbox is for customer %, who does not exist', odd USING ERRCODE = 'foreign_key_violation', HINT = 'Insert the customer first.';
+    END IF;
+    SELECT n.campaign INTO odd FROM (SELECT DISTINCT w.campaign FROM new_rows w WHERE w.campaign IS NOT NULL) n
+    WHERE NOT EXISTS (SELECT FROM campaign c WHERE c.campaign = n.campaign) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a message in the outbox is of campaign "%", which does not exist', odd USING ERRCODE = 'foreign_key_violation', HINT = 'launch_campaign() writes the messages of a campaign.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION check_outbox() IS 'statement trigger of outbox: customers and campaigns of new messages exist';
+REVOKE EXECUTE ON FUNCTION check_outbox() FROM PUBLIC;
+CREATE TRIGGER check_outbox AFTER INSERT ON outbox REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION check_outbox();
+
 CREATE TRIGGER guard BEFORE DELETE ON campaign FOR EACH ROW EXECUTE FUNCTION guard_campaign();
 CREATE TRIGGER guard_name BEFORE UPDATE OF campaign ON campaign FOR EACH ROW WHEN (NEW.campaign <> OLD.campaign) EXECUTE FUNCTION guard_campaign();
 

@@ -147,6 +147,10 @@ SELECT campaign, targeted, refused, written, waiting, sent FROM campaign_report 
 DELETE FROM campaign WHERE campaign = 'near';
 UPDATE campaign SET campaign = 'renamed' WHERE campaign = 'near';
 SELECT cancel_campaign('near');
+-- What messages refer to exists and stays.
+INSERT INTO outbox (customer_id, channel, purpose, idempotency_key) VALUES (90, 'app', 'service', 'x'), (4711, 'app', 'service', 'x');
+INSERT INTO outbox (customer_id, channel, purpose, idempotency_key, campaign) VALUES (90, 'app', 'service', 'x', 'nope');
+DELETE FROM customer WHERE customer_id = 81;
 -- A message that takes down every worker is given up.
 INSERT INTO outbox (customer_id, channel, purpose, idempotency_key, due_at) VALUES (90, 'phone', 'service', 'poison', '2026-08-01');
 SELECT i, count(c.*) AS claimed FROM generate_series(1, 6) i LEFT JOIN claim_outbox('w', 10, '1 minute', '{phone}', timestamptz '2026-08-01' + i * interval '1 hour') c ON true GROUP BY 1 ORDER BY 1;
