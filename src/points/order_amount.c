@@ -235,7 +235,7 @@ order_detail(const OrderRule *rule, int64 amount, OrderLines *lines)
 		append_words(&json, "product", mark->products);
 		appendStringInfoString(&json, lnext(rule->marks, cell) == NULL ? "}]" : "}");
 	}
-	if (rule->marks != NIL && lines->count > 1)
+	if (rule->marks != NIL && (lines->count > 1 || (lines->count == 1 && lines->line[0].line != 0)))
 	{
 		share_points(lines, order_points(rule, amount, lines));
 		for (int i = 0; i < lines->count; i++)

@@ -181,6 +181,15 @@ INSERT INTO survey_invitation (customer_id, survey, version, expires_at) VALUES 
 UPDATE survey_invitation SET answered_at = '2026-04-02' WHERE customer_id = 51;
 UPDATE survey_invitation SET answered_at = '2026-04-03' WHERE customer_id = 51;
 SELECT source, reference, points, occurred_at FROM points_entry WHERE customer_id = 51;
+UPDATE points_account SET closed = true WHERE customer_id = 51;
+INSERT INTO survey_invitation (customer_id, survey, version, reference, expires_at) VALUES (51, 's', 1, 'again', '2030-01-01');
+UPDATE survey_invitation SET answered_at = '2026-04-04' WHERE reference = 'again';
+SELECT count(*) FROM points_entry WHERE customer_id = 51;
+-- a single line has its points in the entry too
+INSERT INTO points_multiplier (rule, times, product) SELECT rule, 2.5, '{q}' FROM points_rule WHERE program = 'growth' AND event = 'order';
+WITH o AS (INSERT INTO purchase (customer_id, order_no, amount) VALUES (55, 'one', 10) RETURNING customer_id, channel, order_no)
+INSERT INTO purchase_item (customer_id, channel, order_no, line, product, amount) SELECT o.*, 1, 'q', 10 FROM o;
+SELECT points, detail -> 'items' AS items FROM points_entry WHERE customer_id = 55 AND program = 'growth';
 -- a detail that somebody made up harms nothing
 SELECT points FROM earn(52, 7, 'purchase', 'mall/forged', detail => '{"points": 1e30, "per": 1, "times": [{"times": -1}, 3, "x"], "marks": {"a": 1}}');
 INSERT INTO purchase (customer_id, order_no, status, amount) VALUES (52, 'forged', 'completed', 500);
