@@ -55,6 +55,13 @@ BEGIN ATOMIC
     WITH span AS (
         SELECT e.*, care_occasions.day + e.days_before - care_occasions.catch_up AS first_day, care_occasions.day + e.days_before AS last_day
         FROM care_event e WHERE e.active
+    ), holiday AS MATERIALIZED (
+        -- Worked out once, not for each customer.
+        SELECT e.event, y.year, d.day
+        FROM span e
+        CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer - 1, extract(year FROM e.last_day)::integer) AS y (year)
+        CROSS JOIN LATERAL (SELECT holiday_date(e.event, y.year) AS day) d
+        WHERE e.kind = 'holiday' AND d.day > e.first_day AND d.day <= e.last_day
     ), occasion AS (
         SELECT c.customer_id, e.event, y.year, CASE c.birth_calendar WHEN 'lunar' THEN crm.lunar_birthday(c.birth_date, y.year) ELSE yearly_date(c.birth_date, y.year) END AS day
         FROM span e
@@ -71,11 +78,8 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer, extract(year FROM e.last_day)::integer) AS y (year)
         WHERE y.year > extract(year FROM s.since)
         UNION ALL
-        SELECT s.customer_id, e.event, y.year, holiday_date(e.event, y.year)
-        FROM span e
-        JOIN customer_summary s ON s.first_order_at IS NOT NULL
-        CROSS JOIN LATERAL generate_series(extract(year FROM e.first_day)::integer - 1, extract(year FROM e.last_day)::integer) AS y (year)
-        WHERE e.kind = 'holiday'
+        SELECT s.customer_id, h.event, h.year, h.day
+        FROM holiday h JOIN customer_summary s ON s.first_order_at IS NOT NULL
     )
     SELECT o.customer_id, o.event, o.year, o.day
     FROM occasion o JOIN span e USING (event)
