@@ -1,5 +1,6 @@
 /*
- * Reading and writing comma-separated values. A record ends with LF, CR LF or CR; a field in quotes may hold all of them.
+ * Reading and writing comma-separated values. A record ends with LF, CR LF or CR; a field in quotes may hold all of
+ * them.
  */
 #include "exchange/csv.h"
 
@@ -79,7 +80,8 @@ read_quoted(CsvReader *reader, CsvField *field)
 			if (reader->at == reader->end || *reader->at != '"')
 				break;
 		}
-		else if (*reader->at == '\n' || (*reader->at == '\r' && (reader->at + 1 == reader->end || reader->at[1] != '\n')))
+		else if (*reader->at == '\n' ||
+				 (*reader->at == '\r' && (reader->at + 1 == reader->end || reader->at[1] != '\n')))
 			reader->line++;
 		*to++ = *reader->at++;
 	}
@@ -88,7 +90,8 @@ read_quoted(CsvReader *reader, CsvField *field)
 	{
 		if (reader->problem == CSV_FINE)
 			reader->problem = CSV_AFTER_QUOTE;
-		while (reader->at < reader->end && *reader->at != reader->delimiter && *reader->at != '\n' && *reader->at != '\r')
+		while (reader->at < reader->end && *reader->at != reader->delimiter && *reader->at != '\n' &&
+			   *reader->at != '\r')
 			reader->at++;
 	}
 }
@@ -99,7 +102,7 @@ read_quoted(CsvReader *reader, CsvField *field)
 bool
 csv_next(CsvReader *reader)
 {
-	CsvField spare;
+	CsvField spare = {NULL, 0};
 
 	reader->count = 0;
 	reader->problem = CSV_FINE;
@@ -121,7 +124,8 @@ csv_next(CsvReader *reader)
 		else
 		{
 			field->data = reader->at;
-			while (reader->at < reader->end && *reader->at != reader->delimiter && *reader->at != '\n' && *reader->at != '\r')
+			while (reader->at < reader->end && *reader->at != reader->delimiter && *reader->at != '\n' &&
+				   *reader->at != '\r')
 				reader->at++;
 			field->length = reader->at - field->data;
 		}

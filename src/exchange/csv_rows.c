@@ -27,8 +27,7 @@ delimiter_of(FunctionCallInfo fcinfo, int argument)
 	c = VARSIZE_ANY_EXHDR(given) == 1 ? VARDATA_ANY(given)[0] : '\0';
 	if (c == '\0' || c == '"' || c == '\n' || c == '\r' || IS_HIGHBIT_SET(c))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid delimiter \"%s\"", text_to_cstring(given)),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid delimiter \"%s\"", text_to_cstring(given)),
 				 errhint("It is one ASCII character such as a comma, semicolon or tab.")));
 	return c;
 }
@@ -49,13 +48,13 @@ csv_rows(PG_FUNCTION_ARGS)
 	text *file;
 	char *copy;
 	CsvReader *reader;
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
 	char delimiter = delimiter_of(fcinfo, 1);
 	MemoryContext row_context;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
-		return (Datum) 0;
+		return (Datum)0;
 	file = PG_GETARG_TEXT_PP(0);
 	copy = MemoryContextAllocHuge(CurrentMemoryContext, VARSIZE_ANY_EXHDR(file) + 1);
 	memcpy(copy, VARDATA_ANY(file), VARSIZE_ANY_EXHDR(file));
@@ -74,12 +73,12 @@ csv_rows(PG_FUNCTION_ARGS)
 			fields[i] = PointerGetDatum(cstring_to_text_with_len(reader->fields[i].data, reader->fields[i].length));
 		values[0] = Int64GetDatum(reader->start);
 		values[1] = PointerGetDatum(construct_array(fields, reader->count, TEXTOID, -1, false, TYPALIGN_INT));
-		values[2] = reader->problem == CSV_FINE ? (Datum) 0 : CStringGetTextDatum(problems[reader->problem]);
+		values[2] = reader->problem == CSV_FINE ? (Datum)0 : CStringGetTextDatum(problems[reader->problem]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(row_context);
 	}
-	return (Datum) 0;
+	return (Datum)0;
 }
 
 /*

@@ -1,6 +1,6 @@
 /*
- * libFuzzer harness for the reader and writer of comma-separated values, which need nothing of the server. Fields lie inside
- * the text, lines are counted as they are, and what is written is read back as the same.
+ * libFuzzer harness for the reader and writer of comma-separated values, which need nothing of the server. Fields lie
+ * inside the text, lines are counted as they are, and what is written is read back as the same.
  */
 #include "exchange/csv.h"
 
@@ -19,7 +19,8 @@ write_line(const CsvReader *from, char delimiter, char *to)
 	for (int i = 0; i < from->count; i++)
 	{
 		const CsvField *field = &from->fields[i];
-		bool quoted = csv_needs_quotes(field->data, field->length, delimiter) || (from->count == 1 && field->length == 0);
+		bool quoted =
+			csv_needs_quotes(field->data, field->length, delimiter) || (from->count == 1 && field->length == 0);
 
 		if (i > 0)
 			*to++ = delimiter;
