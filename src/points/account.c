@@ -350,24 +350,18 @@ ledger_lock(Ledger *ledger, LedgerAccess *access, LedgerAccount *account)
 }
 
 /*
- * Lock many accounts in order, making those that are missing. keys are LedgerAccount * with customer_id and program, sorted, no
- * two the same; so is the result.
+ * Lock many accounts, making those that are missing, and read them. They come with customer_id and program, sorted, no two the
+ * same.
  */
-LedgerAccount *
-ledger_lock_many(Ledger *ledger, List *keys)
+void
+ledger_lock_many(Ledger *ledger, LedgerAccount *accounts, int count)
 {
-	int count = list_length(keys);
-	LedgerAccount *accounts = palloc0(sizeof(LedgerAccount) * count);
 	LedgerAccount **pointers = palloc(sizeof(LedgerAccount *) * count);
 
 	for (int i = 0; i < count; i++)
-	{
-		accounts[i] = *(LedgerAccount *) list_nth(keys, i);
 		pointers[i] = &accounts[i];
-	}
 	lock_accounts(ledger, NULL, pointers, count);
 	pfree(pointers);
-	return accounts;
 }
 
 /*

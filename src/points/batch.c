@@ -63,10 +63,10 @@ ledger_find_account(LedgerAccount *accounts, int count, int64 customer_id, const
 }
 
 static int
-compare_accounts(const ListCell *a, const ListCell *b)
+compare_keys(const void *a, const void *b)
 {
-	const LedgerAccount *first = lfirst(a);
-	const LedgerAccount *second = lfirst(b);
+	const PointsEntry *first = *(PointsEntry *const *) a;
+	const PointsEntry *second = *(PointsEntry *const *) b;
 
 	if (first->customer_id != second->customer_id)
 		return first->customer_id < second->customer_id ? -1 : 1;
@@ -79,29 +79,28 @@ compare_accounts(const ListCell *a, const ListCell *b)
 LedgerAccount *
 ledger_lock_entries(Ledger *ledger, PointsEntry **entries, int n, int *count)
 {
-	List *all = NIL;
-	List *keys = NIL;
-	ListCell *cell;
+	PointsEntry **sorted = palloc(sizeof(PointsEntry *) * Max(n, 1));
+	LedgerAccount *accounts;
 
+	*count = 0;
+	if (n == 0)
+		return NULL;
+	memcpy(sorted, entries, sizeof(PointsEntry *) * n);
+	qsort(sorted, n, sizeof(PointsEntry *), compare_keys);
 	for (int i = 0; i < n; i++)
 	{
-		LedgerAccount *key = palloc0(sizeof(LedgerAccount));
-
-		key->customer_id = entries[i]->customer_id;
-		key->program = entries[i]->program;
-		all = lappend(all, key);
+		if (i == 0 || compare_keys(&sorted[i - 1], &sorted[i]) != 0)
+			sorted[(*count)++] = sorted[i];
 	}
-	list_sort(all, compare_accounts);
-	foreach (cell, all)
+	accounts = palloc_extended(sizeof(LedgerAccount) * *count, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < *count; i++)
 	{
-		LedgerAccount *key = lfirst(cell);
-		LedgerAccount *last = keys == NIL ? NULL : llast(keys);
-
-		if (last == NULL || last->customer_id != key->customer_id || strcmp(last->program, key->program) != 0)
-			keys = lappend(keys, key);
+		accounts[i].customer_id = sorted[i]->customer_id;
+		accounts[i].program = sorted[i]->program;
 	}
-	*count = list_length(keys);
-	return *count == 0 ? NULL : ledger_lock_many(ledger, keys);
+	pfree(sorted);
+	ledger_lock_many(ledger, accounts, *count);
+	return accounts;
 }
 
 /*

@@ -242,7 +242,8 @@ points_gate(PG_FUNCTION_ARGS)
 	if (direct)
 	{
 		ledger_access_begin(ledger, &access);
-		(void) ledger_access_find(&access, &account);
+		/* What the lock finds unchanged since is what the look-up below saw. */
+		account.snapshot = access.snapshot;
 	}
 
 	/* A repeat that is committed needs no lock: entries never change. */

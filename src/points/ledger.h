@@ -209,7 +209,7 @@ extern void ledger_run(Ledger *ledger, SPIPlanPtr plan, Datum *values, const cha
 
 /* account.c */
 extern void ledger_lock(Ledger *ledger, LedgerAccess *access, LedgerAccount *account);
-extern LedgerAccount *ledger_lock_many(Ledger *ledger, List *keys);
+extern void ledger_lock_many(Ledger *ledger, LedgerAccount *accounts, int count);
 extern LedgerAccount *ledger_lock_due(Ledger *ledger, TimestampTz as_of, int batch, int *count);
 extern void ledger_write(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_insert(Ledger *ledger, List *entries);
