@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: test-long test-matrix test-clients bench lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
+# Further targets: test-long test-matrix test-clients test-browser bench lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -50,7 +50,7 @@ $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
 	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test test-long test-matrix test-clients bench lint sanitize coverage dist check-package
+.PHONY: setup demo test test-long test-matrix test-clients test-browser bench lint sanitize coverage dist check-package
 setup:
 	sh tools/setup.sh
 
@@ -66,6 +66,10 @@ test-long: setup
 test-clients:
 	sh tools/setup.sh clients
 	sh tools/test-clients.sh
+
+test-browser:
+	sh tools/setup.sh browser
+	sh tools/test-browser.sh
 
 test-matrix: setup
 	sh tools/test-matrix.sh

@@ -19,6 +19,7 @@ case ${1:-} in
 lint) need="$need cppcheck clang-tidy" ;;
 sanitize) need="$need clang libclang-rt-dev" ;;
 bench) need="$need python3-numpy python3-scipy" ;;
+browser) need="$need chromium" ;;
 clients)
 	need="$need pgbouncer libpostgresql-jdbc-java python3-psycopg libpq-dev"
 	command -v javac >/dev/null 2>&1 || need="$need default-jdk-headless"

@@ -4,14 +4,14 @@ CREATE FUNCTION report_figure()
 RETURNS TABLE (seq integer, name text, kind text, series integer, title_zh text, title_en text, note_zh text, note_en text, query text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $figures$
-    -- kind: tiles, stack (series added up), group (series side by side), pyramid, heat (row, column, value).
+    -- kind: tiles, stack (series added up), group (series side by side), pyramid, heat (row, column, value), treemap, interval (value, low, high).
     -- The first column of a query names the bar; the next ones, as many as series says, are drawn; the others are in the table alone.
     VALUES
     (1, 'summary', 'tiles', 0, '概况', 'Summary', '截至报告时刻。', 'Up to the moment of the report.', $query$
 SELECT (SELECT count(*) FROM customer c WHERE c.joined_at <= $1) AS customers,
        count(*) AS buyers,
        coalesce(sum(b.frequency), 0) AS orders,
-       coalesce(sum(b.monetary), 0) AS revenue,
+       round(coalesce(sum(b.monetary), 0), 2) AS revenue,
        round(sum(b.monetary) / nullif(sum(b.frequency), 0), 2) AS average_order,
        round(100.0 * count(*) FILTER (WHERE b.frequency > 1) / nullif(count(*), 0), 1) AS repurchase_percent
 FROM buyer_rfm_values($1) b$query$),
@@ -47,7 +47,7 @@ GROUP BY m.month ORDER BY m.month$query$),
 SELECT r(c.rfm) AS r_score, f(c.rfm) AS f_score, round(avg(c.monetary), 2) AS mean_spend, count(*) AS customers
 FROM customer_rfm_at($1) c WHERE c.rfm IS NOT NULL
 GROUP BY 1, 2 ORDER BY 1 DESC, 2$query$),
-    (5, 'segments', 'stack', 1, 'RFM 人群', 'RFM segments', '各人群的客户占比。', 'Part of the buyers in each segment.', $query$
+    (5, 'segments', 'treemap', 1, 'RFM 人群', 'RFM segments', '各人群的客户占比。', 'Part of the buyers in each segment.', $query$
 SELECT c.segment, round(100.0 * count(*) / sum(count(*)) OVER (), 1) AS customers_percent, count(*) AS customers,
        sum(c.monetary) AS spend, round(100 * sum(c.monetary) / nullif(sum(sum(c.monetary)) OVER (), 0), 1) AS spend_percent
 FROM customer_rfm_at($1) c WHERE c.segment IS NOT NULL
@@ -92,7 +92,36 @@ SELECT to_char(n.month, 'YYYY-MM') AS month,
 FROM nps(NULL, $1 - interval '12 months', $1) n GROUP BY n.month ORDER BY n.month$query$),
     (14, 'sources', 'stack', 1, '客户来源', 'Sources', '首次来源，含下级；客户数最多的 15 个。', 'Sources of the first touch, each with all below it; the 15 largest.', $query$
 SELECT r.name AS source, r.customers, r.buyers, r.orders, r.spend, round(100 * r.repurchase_rate, 1) AS repurchase_percent
-FROM report_source r WHERE r.customers > 0 ORDER BY r.customers DESC, r.source LIMIT 15$query$)
+FROM report_source r WHERE r.customers > 0 ORDER BY r.customers DESC, r.source LIMIT 15$query$),
+    (15, 'tier_moves', 'heat', 1, '等级迁移', 'Moves between tiers', '行：原等级；列：新等级；最近 12 个月的变动次数。', 'Rows: from, columns: to; changes of the last 12 months.', $query$
+SELECT coalesce(CASE s.language WHEN 'zh' THEN f.name_zh ELSE f.name_en END, f.tier) AS from_tier,
+       coalesce(CASE s.language WHEN 'zh' THEN t.name_zh ELSE t.name_en END, t.tier) AS to_tier, count(c.customer_id) AS changes, count(DISTINCT c.customer_id) AS customers
+FROM settings s CROSS JOIN tier f CROSS JOIN tier t
+LEFT JOIN tier_change c ON c.from_tier = f.tier AND c.to_tier = t.tier AND c.at <= $1 AND c.at > $1 - interval '12 months'
+WHERE EXISTS (SELECT FROM tier_change e WHERE e.at <= $1 AND e.at > $1 - interval '12 months')
+GROUP BY f.seq, 1, t.seq, 2 ORDER BY f.seq, t.seq$query$),
+    (16, 'stage_moves', 'heat', 1, '生命周期流转', 'Moves between lifecycle stages', '行：原阶段；列：新阶段；最近 12 个月，由 record_lifecycle() 记录。', 'Rows: from, columns: to; the last 12 months, as record_lifecycle() wrote them.', $query$
+WITH stage (seq, stage, name_zh, name_en) AS (
+    VALUES (1, 'prospect', '潜在', 'prospect'), (2, 'new', '新客', 'new'), (3, 'active', '活跃', 'active'), (4, 'returned', '回流', 'returned'),
+           (5, 'dormant', '沉睡', 'dormant'), (6, 'at_risk', '流失预警', 'at risk'), (7, 'churned', '流失', 'churned')
+)
+SELECT CASE s.language WHEN 'zh' THEN f.name_zh ELSE f.name_en END AS from_stage, CASE s.language WHEN 'zh' THEN t.name_zh ELSE t.name_en END AS to_stage,
+       count(c.customer_id) AS changes, count(DISTINCT c.customer_id) AS customers
+FROM settings s CROSS JOIN stage f CROSS JOIN stage t
+LEFT JOIN lifecycle_change c ON c.from_stage = f.stage AND c.to_stage = t.stage AND c.at <= $1 AND c.at > $1 - interval '12 months'
+WHERE EXISTS (SELECT FROM lifecycle_change e WHERE e.from_stage IS NOT NULL AND e.at <= $1 AND e.at > $1 - interval '12 months')
+GROUP BY f.seq, 1, t.seq, 2 ORDER BY f.seq, t.seq$query$),
+    (17, 'uplift', 'interval', 1, '活动净提升', 'Uplift of campaigns', '下单率比对照组高出的百分点，附 95% 区间（Newcombe）；区间跨 0 即不显著。最近 10 个活动。', 'Percentage points of buyers above the hold-out, with the 95 % interval (Newcombe): across zero is not significant. The last 10 campaigns.', $query$
+SELECT k.campaign, e.uplift, e.uplift_low, e.uplift_high, e.significant, e.sent, e.ordered, e.held_out, e.held_out_ordered, e.revenue, e.extra_revenue, e.cost, e.roi
+FROM (SELECT k.campaign, k.launched_at FROM campaign k WHERE k.launched_at <= $1 ORDER BY k.launched_at DESC LIMIT 10) k
+CROSS JOIN LATERAL campaign_effect(k.campaign, $1) e
+WHERE e.variant = 'all' AND e.uplift IS NOT NULL ORDER BY k.launched_at DESC$query$),
+    (18, 'service', 'group', 2, '客服首次人工响应（分钟）', 'First answer by a person, minutes', '最近 30 天，按渠道；自动回复不计。', 'The last 30 days by channel; automatic replies do not count.', $query$
+SELECT r.channel, round((extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY r.median)) / 60)::numeric, 1) AS median_minutes,
+       round((extract(epoch FROM max(r.p90)) / 60)::numeric, 1) AS slowest_p90_minutes, sum(r.turns) AS turns, sum(r.answered) AS answered
+FROM response_report($1 - interval '30 days', $1) r WHERE r.agent IS NOT NULL GROUP BY r.channel ORDER BY sum(r.turns) DESC$query$),
+    (19, 'tags', 'stack', 1, '标签', 'Tags', '当前客户数最多的 15 个标签。', 'The 15 tags that most customers have now.', $query$
+SELECT t.tag, t.customers FROM tag_count t ORDER BY t.customers DESC, t.tag LIMIT 15$query$)
 $figures$;
 COMMENT ON FUNCTION report_figure() IS 'the figures of report_html: how each is drawn, and the query behind it, in which $1 is the moment of the report';
 
@@ -105,7 +134,9 @@ RETURN CASE WHEN language = 'zh' THEN coalesce(pg_catalog.jsonb_extract_path_tex
     "cohort": "首单月份", "months_after": "之后第几月", "retention_percent": "留存率 %", "issued": "发放", "redeemed": "核销", "expired": "过期", "reversed": "调整",
     "outstanding": "余额", "liability": "负债", "expires_in": "到期月份", "points": "积分", "available": "可用", "pending": "待生效", "customer": "客户编号",
     "at_stake": "涉及价值", "risk_percent": "风险 %", "days_since_order": "距上次购买(天)", "usual_gap": "通常间隔(天)", "action": "建议", "nps": "NPS",
-    "answers": "答卷数", "promoters": "推荐者", "passives": "中立者", "detractors": "贬损者", "source": "来源"}'::jsonb, word), word)
+    "from_tier": "原等级", "to_tier": "新等级", "from_stage": "原阶段", "to_stage": "新阶段", "changes": "变动", "campaign": "活动", "uplift": "提升(百分点)", "uplift_low": "下限", "uplift_high": "上限",
+    "significant": "显著", "sent": "发送", "ordered": "下单", "held_out": "对照组", "held_out_ordered": "对照下单", "extra_revenue": "增量销售额", "cost": "成本", "roi": "ROI", "channel": "渠道",
+    "median_minutes": "中位数", "slowest_p90_minutes": "最慢 P90", "turns": "咨询", "answered": "已答", "tag": "标签", "answers": "答卷数", "promoters": "推荐者", "passives": "中立者", "detractors": "贬损者", "source": "来源"}'::jsonb, word), word)
     ELSE pg_catalog.replace(word, '_', ' ') END;
 COMMENT ON FUNCTION report_word(text, text) IS 'heading of a column of a figure in zh or en';
 
@@ -146,7 +177,7 @@ COMMENT ON FUNCTION svg_number(numeric, text) IS 'a number short enough for a ch
 
 CREATE FUNCTION svg_width(value text) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 7.0 * pg_catalog.length(value) + 5.5 * pg_catalog.length(pg_catalog.regexp_replace(value, '[\x01-\u02FF]', '', 'g'));
+RETURN 7.8 * pg_catalog.length(value) + 4.7 * pg_catalog.length(pg_catalog.regexp_replace(value, '[\x01-\u02FF]', '', 'g'));
 COMMENT ON FUNCTION svg_width(text) IS 'room that text takes at 12 pixels, on the safe side; wide characters count more';
 
 CREATE FUNCTION svg_bars(labels text[], names text[], amounts numeric[], mode text DEFAULT 'stack', language text DEFAULT 'en') RETURNS text
@@ -215,7 +246,7 @@ BEGIN
         IF above THEN
             body := body || format('<text x="4" y="%s">%s</text>', y + 13, xml_escape(label));
         ELSE
-            body := body || format('<text x="%s" y="%s" text-anchor="end">%s</text>', CASE WHEN low < 0 THEN room + 4 ELSE x0 - 6 END, y + row_height / 2.0 + 4, xml_escape(label));
+            body := body || format('<text x="%s" y="%s" text-anchor="end">%s</text>', CASE WHEN low < 0 THEN room + 4 ELSE x0 - 6 END, y + row_height / 2 + 4, xml_escape(label));
         END IF;
         top := y + CASE WHEN above THEN 16 ELSE 0 END;
         x := x0;
@@ -268,6 +299,7 @@ DECLARE
     i integer;
     j integer;
     shade integer;
+    head integer;
     body text := '';
 BEGIN
     SELECT array_agg(d.v ORDER BY d.o) INTO ys FROM (SELECT v, min(o) AS o FROM unnest(rows) WITH ORDINALITY u (v, o) GROUP BY v) d;
@@ -275,27 +307,30 @@ BEGIN
     SELECT max(svg_width(v)) + 8 INTO room FROM unnest(ys) v;
     SELECT max(a) INTO high FROM unnest(amounts) a;
     cw := round((356 - room) / greatest(cardinality(xs), 5), 2);
+    -- Names too wide for their column stand in two lines, by turns.
+    head := CASE WHEN (SELECT max(svg_width(v)) FROM unnest(xs) v) * 11 / 12 > cw AND cw >= 14 THEN 34 ELSE 20 END;
     FOR k IN 1..cardinality(xs) LOOP
         CONTINUE WHEN cw < 14 AND k % ceil(14 / cw)::integer <> 1;
-        body := body || format('<text class="ax" x="%s" y="14" text-anchor="middle">%s</text>', round(room + (k - 0.5) * cw, 1), xml_escape(xs[k]));
+        body := body || format('<text class="ax" x="%s" y="%s" text-anchor="middle">%s</text>', least(round(room + (k - 0.5) * cw, 1), 358 - round(svg_width(xs[k]) / 2, 1)),
+            head - CASE WHEN head = 34 AND k % 2 = 1 THEN 20 ELSE 6 END, xml_escape(xs[k]));
     END LOOP;
     FOR k IN 1..cardinality(ys) LOOP
-        body := body || format('<text class="ax" x="%s" y="%s" text-anchor="end">%s</text>', room - 4, 20 + (k - 0.5) * ch + 4, xml_escape(ys[k]));
+        body := body || format('<text class="ax" x="%s" y="%s" text-anchor="end">%s</text>', room - 4, head + (k - 0.5) * ch + 4, xml_escape(ys[k]));
     END LOOP;
     FOR k IN 1..cardinality(amounts) LOOP
         i := array_position(ys, rows[k]);
         j := array_position(xs, cols[k]);
         shade := CASE WHEN high > 0 THEN least(6, greatest(1, ceil(6 * coalesce(amounts[k], 0) / high))) ELSE 1 END;
         body := body || format('<rect class="h%s" data-value="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>',
-            shade, trim_scale(amounts[k]), round(room + (j - 1) * cw + 0.5, 1), 20 + (i - 1) * ch + 0.5, round(cw - 1, 1), ch - 1,
+            shade, trim_scale(amounts[k]), round(room + (j - 1) * cw + 0.5, 1), head + (i - 1) * ch + 0.5, round(cw - 1, 1), ch - 1,
             xml_escape(rows[k] || ' × ' || cols[k] || ': ' || trim_scale(amounts[k])));
         IF cw >= 22 THEN
-            body := body || format('<text class="t%s" x="%s" y="%s" text-anchor="middle">%s</text>', shade, round(room + (j - 0.5) * cw, 1), 20 + (i - 0.5) * ch + 4,
+            body := body || format('<text class="t%s" x="%s" y="%s" text-anchor="middle">%s</text>', shade, round(room + (j - 0.5) * cw, 1), head + (i - 0.5) * ch + 4,
                 svg_number(CASE WHEN cw < 40 THEN round(amounts[k]) ELSE amounts[k] END, language));
         END IF;
     END LOOP;
     RETURN format('<svg xmlns="http://www.w3.org/2000/svg" class="crm" role="img" viewBox="0 0 360 %s" width="360" height="%s" aria-labelledby="@">@%s</svg>',
-                  24 + cardinality(ys) * ch, 24 + cardinality(ys) * ch, body);
+                  head + 4 + cardinality(ys) * ch, head + 4 + cardinality(ys) * ch, body);
 END
 $heat$;
 COMMENT ON FUNCTION svg_heat(text[], text[], numeric[], text) IS 'a grid of cells, darker for more, each with its number when there is room; rows, columns and amounts go together by position. For @ see svg_bars';
@@ -305,7 +340,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'svg.crm,:root{--fg:#1a1a1a;--bg:#fff;--mute:#595959;--line:#dadada;--c1:#0072b2;--c2:#e69f00;--c3:#009e73;--in:#fff;--h1:#eef5fb;--h2:#cfe3f3;--h3:#9fcae6;--h4:#5ba3d0;--h5:#2171b5;--h6:#08306b;--t:#111;--t5:#fff}'
     '@media screen and (prefers-color-scheme:dark){svg.crm,:root{--fg:#ececec;--bg:#16181d;--mute:#a9b0ba;--line:#3a3f48;--c1:#56b4e9;--c2:#e69f00;--c3:#2bc79a;--in:#111;--h1:#1d2a38;--h2:#234260;--h3:#2a5d8c;--h4:#5ba3d0;--h5:#9fcae6;--h6:#deebf7;--t:#f2f2f2;--t5:#111}.crm .t4{fill:#111}}'
     'svg.crm{display:block;width:100%;height:auto;max-width:560px;font:12px system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;print-color-adjust:exact;-webkit-print-color-adjust:exact}'
-    '.crm text{fill:var(--fg)}.crm .ax{fill:var(--mute);font-size:11px}.crm .v{font-weight:600}.crm .in{fill:var(--in);font-weight:600}.crm .grid{stroke:var(--line)}.crm .base{stroke:var(--mute)}'
+    '.crm text{fill:var(--fg)}.crm .ax{fill:var(--mute);font-size:11px}.crm .v{font-weight:600}.crm .in{fill:var(--in);font-weight:600}.crm .grid{stroke:var(--line)}.crm .base{stroke:var(--mute)}.crm .whisker{stroke:var(--c1);stroke-width:3}'
     '.crm .c1{fill:var(--c1)}.crm .c2{fill:var(--c2)}.crm .c3{fill:var(--c3)}.crm .h1{fill:var(--h1)}.crm .h2{fill:var(--h2)}.crm .h3{fill:var(--h3)}.crm .h4{fill:var(--h4)}.crm .h5{fill:var(--h5)}.crm .h6{fill:var(--h6)}'
     '.crm .t1,.crm .t2,.crm .t3{fill:var(--t);font-size:10.5px}.crm .t4{font-size:10.5px;fill:#111}.crm .t5,.crm .t6{fill:var(--t5);font-size:10.5px}'
     '@media screen and (prefers-color-scheme:dark){.crm .t4{fill:#111}}';
@@ -353,6 +388,13 @@ BEGIN
     IF f.kind = 'heat' THEN
         SELECT svg_heat(array_agg(cells[i + 1] ORDER BY i), array_agg(cells[i + 2] ORDER BY i), array_agg(cells[i + 3]::numeric ORDER BY i), language)
         INTO svg FROM generate_series(0, cardinality(cells) - 1, drawn) i;
+    ELSIF f.kind = 'treemap' THEN
+        SELECT svg_treemap(array_agg(cells[i + 1] ORDER BY i), array_agg(cells[i + 2]::numeric ORDER BY i), language)
+        INTO svg FROM generate_series(0, cardinality(cells) - 1, drawn) i;
+    ELSIF f.kind = 'interval' THEN
+        SELECT svg_intervals(array_agg(cells[i + 1] ORDER BY i), array_agg(cells[i + 2]::numeric ORDER BY i), array_agg(cells[i + 3]::numeric ORDER BY i),
+                             array_agg(cells[i + 4]::numeric ORDER BY i), language)
+        INTO svg FROM generate_series(0, cardinality(cells) - 1, drawn) i;
     ELSE
         SELECT svg_bars((SELECT array_agg(coalesce(cells[i + 1], '–') ORDER BY i) FROM generate_series(0, cardinality(cells) - 1, drawn) i),
                         head[2:1 + f.series],
@@ -380,7 +422,7 @@ BEGIN
 END
 $svg$;
 COMMENT ON FUNCTION report_svg(text, timestamptz) IS
-'one chart of report_html as an SVG document: revenue, customers, rfm, segments, tiers, lifecycle, cohort, points, outstanding, expiry, churn, nps, sources. Null when there is no data. Error: 22023 no such figure';
+'one chart of report_html as an SVG document: revenue, customers, rfm, segments, tiers, lifecycle, cohort, points, outstanding, expiry, churn, nps, sources, tier_moves, stage_moves, uplift, service, tags. Null when there is no data. Error: 22023 no such figure';
 REVOKE EXECUTE ON FUNCTION report_svg(text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION report_html(as_of timestamptz DEFAULT now()) RETURNS text
@@ -397,6 +439,7 @@ DECLARE
     page text;
     part text;
     title text;
+    numeric_column boolean[];
 BEGIN
     SELECT g.language, g.currency, g.time_zone INTO s FROM settings g;
     zh := s.language = 'zh';
@@ -407,8 +450,8 @@ BEGIN
         'h1{font-size:1.6em;margin:.2em 0}h2{font-size:1.15em;margin:0}.note{color:var(--mute);margin:.1em 0 .6em;font-size:.9em}section{border-top:1px solid var(--line);padding:16px 0}'
         '.fig{display:grid;gap:16px;grid-template-columns:minmax(0,1fr);align-items:start}@media (min-width:860px),print{.fig{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}'
         '.tab{overflow:auto;max-height:420px}.tab:focus-visible{outline:2px solid var(--c1)}table{border-collapse:collapse;width:100%;font-size:.85em;font-variant-numeric:tabular-nums}'
-        'th,td{padding:3px 8px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;color:var(--mute)}td.n,th.n{text-align:right;white-space:nowrap}'
-        'dl{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));margin:8px 0}dl div{border:1px solid var(--line);border-radius:8px;padding:8px 12px}dt{color:var(--mute);font-size:.85em}dd{margin:0;font-size:1.35em;font-weight:600;overflow-wrap:anywhere}'
+        'th,td{padding:3px 6px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;color:var(--mute)}td.n,th.n{text-align:right;white-space:nowrap}'
+        'dl{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));margin:8px 0}dl div{border:1px solid var(--line);border-radius:8px;padding:8px 12px}dt{color:var(--mute);font-size:.85em}dd{margin:0;font-size:1.2em;font-weight:600;overflow-wrap:anywhere}'
         'details{margin-top:8px;font-size:.85em}summary{cursor:pointer;color:var(--mute)}pre{overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:8px;margin:6px 0;font-size:.92em}'
         '@media print{body{padding:0;max-width:none;font-size:11px}section{break-inside:avoid}.tab{max-height:none;overflow:visible}details{display:none}}');
     page := page || format('<header><h1>%s</h1><p class="note">%s</p></header><main>', title, xml_escape(CASE WHEN zh
@@ -425,12 +468,15 @@ BEGIN
             FROM generate_series(1, width) i;
             page := page || '<dl>' || part || '</dl>';
         ELSE
+            -- Numbers stand right; a column is one of numbers when nothing else is in it.
+            SELECT array_agg(c.n ORDER BY c.k) INTO numeric_column
+            FROM (SELECT (i - 1) % width AS k, bool_and(f.cells[i] ~ '^-?[0-9.]+$') IS TRUE AS n FROM generate_series(1, cardinality(f.cells)) i GROUP BY 1) c;
             SELECT string_agg(CASE WHEN (i - 1) % width = 0 THEN CASE WHEN i > 1 THEN '</tr>' ELSE '' END || '<tr>' ELSE '' END
-                              || CASE WHEN f.cells[i] ~ '^-?[0-9.]+$' THEN '<td class="n">' ELSE '<td>' END || coalesce(xml_escape(f.cells[i]), '–') || '</td>', '' ORDER BY i) INTO part
+                              || CASE WHEN numeric_column[(i - 1) % width + 1] THEN '<td class="n">' ELSE '<td>' END || coalesce(xml_escape(f.cells[i]), '–') || '</td>', '' ORDER BY i) INTO part
             FROM generate_series(1, cardinality(f.cells)) i;
             page := page || format('<div class="fig"><div>%s</div><div class="tab" tabindex="0" role="region" aria-label="%s"><table><thead><tr>%s</tr></thead><tbody>%s</tr></tbody></table></div></div>',
                 f.svg, xml_escape(f.title),
-                (SELECT string_agg(CASE WHEN f.cells[i] ~ '^-?[0-9.]+$' THEN '<th scope="col" class="n">' ELSE '<th scope="col">' END || xml_escape(f.head[i]) || '</th>', '' ORDER BY i) FROM generate_series(1, width) i),
+                (SELECT string_agg(CASE WHEN numeric_column[i] THEN '<th scope="col" class="n">' ELSE '<th scope="col">' END || xml_escape(f.head[i]) || '</th>', '' ORDER BY i) FROM generate_series(1, width) i),
                 part);
         END IF;
         page := page || format('<details><summary>%s</summary><pre>%s</pre></details></section>', CASE WHEN zh THEN '查询语句' ELSE 'Query' END, xml_escape(f.query));

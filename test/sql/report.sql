@@ -68,6 +68,19 @@ SELECT svg_number(v) AS en, svg_number(v, 'zh') AS zh FROM unnest('{0,0.126,-45.
 SELECT xml_escape(E'a<b>&"''\x01\x1f c');
 SELECT xpath('//*[local-name()="rect"]/@x', s) AS x, xpath('//*[local-name()="rect"]/@width', s) AS width
 FROM (SELECT replace(svg_bars('{up,down}', '{a}', '{50,-50}'), '@', '')::xml AS s) b;
+-- Areas of a treemap are in proportion and fill their rectangle; a point lies in its interval.
+SELECT count(*) AS areas, bool_and(abs((w + 1) * (h + 1) / (360 * 220.0) - v / 21) < 0.01) AS proportional, round(sum((w + 1) * (h + 1)) / (360 * 220), 2) AS filled
+FROM (SELECT replace(svg_treemap('{a,b,c,d,e,f,none}', '{1,2,3,4,5,6,0}'), '@', '')::xml AS s) t,
+     unnest(xpath('//*[local-name()="rect"]/@width', s)::text[]::numeric[], xpath('//*[local-name()="rect"]/@height', s)::text[]::numeric[],
+            xpath('//*[local-name()="rect"]/@data-value', s)::text[]::numeric[]) u (w, h, v);
+SELECT xpath('//*[local-name()="circle"]/@cx', s) AS points, xpath('//*[@class="whisker"]/@x1', s) AS lows, xpath('//*[@class="whisker"]/@x2', s) AS highs, xpath('//*[@class="base"]/@x1', s) AS zero
+FROM (SELECT replace(svg_intervals('{a,b}', '{5,-1}', '{-1.69,-2}', '{9.38,0}'), '@', '')::xml AS s) i;
+INSERT INTO campaign (campaign, name, channel, audience, holdout, seed, state, launched_at, target, held_out)
+    VALUES ('measured', '测', 'app', audience('{1}'), 0.2, 1, 'launched', '2025-02-01', audience('{1,2}'), audience('{3}'));
+INSERT INTO outbox (customer_id, channel, purpose, idempotency_key, due_at, state, sent_at, campaign, variant)
+    SELECT i, 'app', 'marketing', 'm', '2025-02-01', 'sent', '2025-02-01', 'measured', 'a' FROM generate_series(1, 2) i;
+SELECT (SELECT array_agg(uplift) FROM campaign_effect('measured', '2025-06-15 12:00+08') WHERE variant = 'all')
+       = xpath('//*[local-name()="circle"]/@data-value', report_svg('uplift', '2025-06-15 12:00+08')::xml)::text[]::numeric[] AS uplift;
 SELECT report_svg('nothing');
 SELECT report_html('infinity');
 
