@@ -52,8 +52,9 @@ COMMENT ON FUNCTION clear(text) IS 'the text itself, so that one query serves pl
 
 CREATE FUNCTION seal_unbound(value text) RETURNS sealed
 LANGUAGE sql VOLATILE STRICT
-RETURN crm.seal(value, '-', pg_catalog.pg_current_xact_id()::pg_catalog.text);
-COMMENT ON FUNCTION seal_unbound(text) IS 'what assigning a text to a sealed column does: seals it under the label -, for a trigger of the same transaction to bind to its column and row. Errors as of seal()';
+RETURN CASE WHEN value OPERATOR(pg_catalog.~) '^wQE[BC][A-Za-z0-9+/]{44,}={0,2}$' THEN crm.sealed_in(pg_catalog.textout(value))
+            ELSE crm.seal(value, '-', pg_catalog.pg_current_xact_id()::pg_catalog.text) END;
+COMMENT ON FUNCTION seal_unbound(text) IS 'what assigning a text to a sealed column does: seals it under the label -, for a trigger of the same transaction to bind to its column and row; the text form of a sealed value gives that value. Errors as of seal()';
 CREATE CAST (text AS sealed) WITH FUNCTION seal_unbound(text) AS ASSIGNMENT;
 CREATE CAST (varchar AS sealed) WITH FUNCTION seal_unbound(text) AS ASSIGNMENT;
 

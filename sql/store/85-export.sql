@@ -55,7 +55,8 @@ AS $$
            || coalesce((SELECT jsonb_object_agg('consent.' || s.channel, CASE WHEN s.valid THEN 'yes' ELSE 'no' END)
                         FROM consent_state s WHERE s.customer_id = c.customer_id AND s.purpose = 'marketing'), '{}')
     FROM customer c
-    LEFT JOIN LATERAL (SELECT k.name, k.phone, k.email, k.wechat, k.id_number, k.address, k.gender, k.birth_date::text AS birth_date
+    LEFT JOIN LATERAL (SELECT crm.clear(k.name) AS name, crm.clear(k.phone) AS phone, crm.clear(k.email) AS email, crm.clear(k.wechat) AS wechat,
+                              crm.clear(k.id_number) AS id_number, crm.clear(k.address) AS address, k.gender, k.birth_date::text AS birth_date
                        FROM contact k WHERE export_people.clear AND k.customer_id = c.customer_id
                        UNION ALL
                        SELECT k.name, k.phone, k.email, k.wechat, k.id_number, k.address, k.gender, k.birth_date::text
