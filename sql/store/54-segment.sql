@@ -241,7 +241,7 @@ SET jit = off
 AS $$
 DECLARE
     zone text := (SELECT s.time_zone FROM settings s);
-    masks text;
+    wanted text;
     names text[];
     ids bigint[];
     which text[];
@@ -252,24 +252,29 @@ BEGIN
     IF last_id IS NULL THEN
         RETURN;
     END IF;
-    -- All rules in one pass over the customers; only differences from what is there go on.
-    SELECT string_agg(format('(%s, %s)', n.n, CASE WHEN n.enabled THEN 'coalesce(' || rule_sql(n.rule, 'customer_360', 'c', as_of, zone) || ', false)' ELSE 'false' END), ', '),
-           array_agg(n.tag ORDER BY n.n)
-        INTO masks, names
-    FROM (SELECT t.*, row_number() OVER (ORDER BY t.tag) AS n FROM tag_rule t) n;
-    IF masks IS NULL THEN
+    -- All rules in one pass over the customers: the tags that hold are put together, and only who has others goes on.
+    SELECT string_agg(format('CASE WHEN %s THEN %L END', rule_sql(t.rule, 'customer_360', 'c', as_of, zone), t.tag), ', ' ORDER BY t.tag) FILTER (WHERE t.enabled),
+           array_agg(t.tag ORDER BY t.tag)
+        INTO wanted, names
+    FROM tag_rule t;
+    IF names IS NULL THEN
         changed := 0;
         RETURN NEXT;
         RETURN;
     END IF;
-    EXECUTE 'SELECT array_agg(d.customer_id), array_agg(d.tag), array_agg(d.holds)
-        FROM (SELECT c.customer_id, $1[v.n] AS tag, v.holds
-              FROM ' || CASE WHEN as_of = now() THEN 'customer_360' ELSE format('customer_360_at(%L)', as_of) END || ' c
-              CROSS JOIN LATERAL (VALUES ' || masks || ') v (n, holds)
-              WHERE c.customer_id > $2 AND c.customer_id <= $3
-                AND CASE WHEN v.holds THEN NOT crm.has_tag(c.tags, $1[v.n])
-                         ELSE crm.has_tag(c.tags, $1[v.n]) AND EXISTS (SELECT FROM customer_rule_tag r WHERE r.customer_id = c.customer_id AND r.tag = $1[v.n]) END
-              ORDER BY c.customer_id) d'
+    EXECUTE 'SELECT array_agg(e.customer_id), array_agg(e.tag), array_agg(e.holds)
+        FROM (SELECT d.customer_id, t.tag, t.holds
+              FROM (SELECT c.customer_id, c.tags OPERATOR(crm.&) crm.tagset($1) AS present,
+                           crm.tagset(array_remove(ARRAY[' || coalesce(wanted, '') || ']::text[], NULL)) AS wanted
+                    FROM ' || CASE WHEN as_of = now() THEN 'customer_360' ELSE format('customer_360_at(%L)', as_of) END || ' c
+                    WHERE c.customer_id > $2 AND c.customer_id <= $3
+                    OFFSET 0) d
+              CROSS JOIN LATERAL (SELECT u.tag, true AS holds FROM unnest((d.wanted OPERATOR(crm.-) d.present::text[])::text[]) u (tag)
+                                  UNION ALL
+                                  SELECT r.tag, false FROM customer_rule_tag r
+                                  WHERE r.customer_id = d.customer_id AND r.tag = ANY ((d.present OPERATOR(crm.-) d.wanted::text[])::text[])) t
+              WHERE d.wanted OPERATOR(crm.<>) d.present
+              ORDER BY d.customer_id) e'
         INTO ids, which, holds USING names, after_id, last_id;
     changed := CASE WHEN ids IS NULL THEN 0 ELSE set_rule_tags(ids, which, holds, as_of) END;
     RETURN NEXT;
