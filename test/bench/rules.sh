@@ -69,7 +69,6 @@ while [ $n -lt 4 ]; do
 	sql -c "UPDATE shop.tag_rule SET enabled = false" -c "UPDATE shop.tier SET qualify = NULL"
 	latency >>"$log/without"
 	sql -c "UPDATE shop.tag_rule SET enabled = true" -c "UPDATE shop.tier t SET qualify = l.qualify FROM ladder l WHERE l.tier = t.tier"
-	sql -c "CALL shop.apply_tag_rules()" -c "CALL shop.evaluate_tiers()"
 	before=$(counts)
 	latency >>"$log/with"
 	echo "$before|$(counts)" >>"$log/changes"
