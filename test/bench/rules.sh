@@ -41,11 +41,11 @@ SQL
 sql <<'SQL' >/dev/null
 INSERT INTO shop.tag_rule (tag, rule)
 SELECT 'rule' || i, (CASE i % 5
-    WHEN 0 THEN format('spend_12m >= %s AND order_count >= %s AND last_order_at > now() - interval ''%s days''', 500 + i * 250, i % 8, 100 + i * 10)
-    WHEN 1 THEN format('order_count >= %s', 3 + i)
+    WHEN 0 THEN format('spend_12m >= %s AND order_count >= %s AND last_order_at > now() - interval ''%s days''', 2000 + i * 500, i % 8, 100 + i * 10)
+    WHEN 1 THEN format('order_count >= %s', 4 + i)
     WHEN 2 THEN format('spend_total >= %s AND refunded_total < %s', i * 500, i)
-    WHEN 3 THEN format('orders_12m >= %s AND avg_order_12m < %s', 2 + i / 2, 40 + 4 * i)
-    ELSE format('first_order_at < now() - interval ''%s days'' AND order_count >= %s', i * 20, i / 2) END)::crm.rule
+    WHEN 3 THEN format('orders_12m >= %s AND avg_order_12m < %s', 5 + i, 40 + 4 * i)
+    ELSE format('first_order_at < now() - interval ''%s days'' AND order_count >= %s', i * 20, 10 + i) END)::crm.rule
 FROM generate_series(1, 50) i;
 SQL
 tags=$(seconds "CALL shop.apply_tag_rules()")
