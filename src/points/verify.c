@@ -56,29 +56,11 @@ typedef struct Verification
 	Ledger *ledger;
 	Relation entries;
 	Relation accounts;
-	AttrNumber column[17];
+	AttrNumber column[ACCOUNT_COLUMNS];
 	HTAB *replays;
 	MemoryContext keep;		 /* what lives for a pass */
 	MemoryContext per_entry; /* what lives for an entry */
 } Verification;
-
-static const char *const account_columns[17] = {"customer_id",
-												"program",
-												"seq",
-												"available",
-												"pending",
-												"held",
-												"earned",
-												"redeemed",
-												"refunded",
-												"expired",
-												"adjusted",
-												"transferred",
-												"lots",
-												"booked_at",
-												"head",
-												"next_due",
-												"closed"};
 
 /*
  * Report what is wrong
@@ -279,7 +261,7 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 				   replay->key.program,
 				   state->seq,
 				   psprintf("the account's %s is " INT64_FORMAT ", its entries give " INT64_FORMAT,
-							account_columns[i + 2],
+							ledger_account_columns[i + 2],
 							stored,
 							numbers[i]));
 			return;
@@ -455,8 +437,8 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	v.accounts = table_open(v.ledger->account, AccessShareLock);
 	if (pg_class_aclcheck(v.ledger->account, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.accounts));
-	for (int i = 0; i < lengthof(account_columns); i++)
-		v.column[i] = store_column(v.accounts, account_columns[i]);
+	for (int i = 0; i < ACCOUNT_COLUMNS; i++)
+		v.column[i] = store_column(v.accounts, ledger_account_columns[i]);
 	v.keep = AllocSetContextCreate(CurrentMemoryContext, "crm verification", ALLOCSET_DEFAULT_SIZES);
 	v.per_entry = AllocSetContextCreate(CurrentMemoryContext, "crm verification of an entry", ALLOCSET_DEFAULT_SIZES);
 
