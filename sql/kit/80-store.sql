@@ -69,12 +69,12 @@ CREATE FUNCTION run_script(script text) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    part text;
+    part pg_catalog.text;
 BEGIN
     -- File by file, so that an error shows the file that it is in.
-    FOREACH part IN ARRAY regexp_split_to_array(script, '\n(?=-- sql/[a-z]+/[0-9a-z-]+\.sql\n)')
+    FOREACH part IN ARRAY pg_catalog.regexp_split_to_array(script, '\n(?=-- sql/[a-z]+/[0-9a-z-]+\.sql\n)')
     LOOP
-        IF part <> '' THEN
+        IF part OPERATOR(pg_catalog.<>) '' THEN
             EXECUTE part;
         END IF;
     END LOOP;

@@ -131,9 +131,9 @@ CREATE PROCEDURE fold_tag_audience(store regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    path text := crm.store_path(store);
-    tags text[];
-    tag text;
+    path pg_catalog.text := crm.store_path(store);
+    tags pg_catalog.text[];
+    tag pg_catalog.text;
     n bigint := 0;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);

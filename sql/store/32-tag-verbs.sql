@@ -140,8 +140,8 @@ CREATE PROCEDURE expire_tags(as_of timestamptz DEFAULT now(), batch integer DEFA
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    path text := crm.store_path(store);
-    step record;
+    path pg_catalog.text := crm.store_path(store);
+    step pg_catalog.record;
     after bigint := -9223372036854775808;
     n bigint := 0;
 BEGIN
@@ -200,17 +200,17 @@ CREATE PROCEDURE merge_tags(old_tags text[], new_tag text, batch integer DEFAULT
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    path text := crm.store_path(store);
-    step record;
+    path pg_catalog.text := crm.store_path(store);
+    step pg_catalog.record;
     after bigint;
-    old_tag text;
-    target text := crm.fold_tag(new_tag);
+    old_tag pg_catalog.text;
+    target pg_catalog.text := crm.fold_tag(new_tag);
     n bigint := 0;
 BEGIN
     FOREACH old_tag IN ARRAY old_tags
     LOOP
         old_tag := crm.fold_tag(old_tag);
-        CONTINUE WHEN old_tag = target;
+        CONTINUE WHEN old_tag OPERATOR(pg_catalog.=) target;
         PERFORM pg_catalog.set_config('search_path', path, true);
         INSERT INTO job_progress (job, state, done) VALUES ('merge_tags', 'running', n)
         ON CONFLICT (job) DO UPDATE SET state = 'running', done = EXCLUDED.done, total = NULL, started_at = clock_timestamp(), updated_at = clock_timestamp();
@@ -245,7 +245,7 @@ CREATE PROCEDURE rename_tag(old_tag text, new_tag text, batch integer DEFAULT 50
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    path text := crm.store_path(store);
+    path pg_catalog.text := crm.store_path(store);
 BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
     IF (SELECT count(*) FROM tag t WHERE t.tag IN (crm.fold_tag(old_tag), crm.fold_tag(new_tag))) = 2 THEN

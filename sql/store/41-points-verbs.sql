@@ -412,12 +412,12 @@ CREATE PROCEDURE lapse_points(job text, as_of timestamptz, batch integer, ledger
 LANGUAGE plpgsql
 AS $points$
 DECLARE
-    store text := (SELECT c.relnamespace::regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
+    store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
     done bigint := 0;
     total bigint;
     n bigint;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
+    EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
     LOOP
         n := crm.points_lapse_due(ledger, as_of, batch);
         done := done OPERATOR(pg_catalog.+) n;
@@ -438,8 +438,7 @@ CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DE
 LANGUAGE plpgsql
 AS $points$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
-    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    PERFORM pg_catalog.set_config('search_path', crm.store_path(ledger), true);
     CALL lapse_points('expire_points', as_of, batch, ledger);
 END
 $points$;
@@ -450,8 +449,7 @@ CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DE
 LANGUAGE plpgsql
 AS $points$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
-    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    PERFORM pg_catalog.set_config('search_path', crm.store_path(ledger), true);
     CALL lapse_points('mature_points', as_of, batch, ledger);
 END
 $points$;
@@ -462,8 +460,7 @@ CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch in
 LANGUAGE plpgsql
 AS $points$
 BEGIN
-    PERFORM pg_catalog.set_config('search_path', c.relnamespace::regnamespace::text, true)
-    FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger;
+    PERFORM pg_catalog.set_config('search_path', crm.store_path(ledger), true);
     CALL lapse_points('release_overdue_holds', as_of, batch, ledger);
 END
 $points$;

@@ -190,10 +190,10 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
-    store text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
+    store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     after_id bigint := '-9223372036854775808';
     done bigint := 0;
-    b record;
+    b pg_catalog.record;
 BEGIN
     LOOP
         EXECUTE pg_catalog.format('SELECT * FROM %s.record_lifecycle_batch($1, $2, $3)', store) INTO b USING after_id, as_of, batch;

@@ -101,6 +101,7 @@ COMMENT ON COLUMN tier_change.before IS 'the member''s row before, so that a ref
 
 CREATE FUNCTION tier_change_immutable() RETURNS trigger
 LANGUAGE plpgsql
+SET search_path FROM CURRENT
 AS $$
 BEGIN
     -- Rows of an erased customer go with the customer.
@@ -688,14 +689,14 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
-    store text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
+    store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     first_id CONSTANT bigint := '-9223372036854775808';
     after_id bigint := first_id;
     done bigint := 0;
     lifted bigint;
     n integer;
-    b record;
-    progress text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('evaluate_tiers', $1, $2, pg_catalog.to_jsonb($3))
+    b pg_catalog.record;
+    progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('evaluate_tiers', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
     LOOP
@@ -703,7 +704,7 @@ BEGIN
         EXIT WHEN b.last_id IS NULL;
         after_id := b.last_id;
         done := done OPERATOR(pg_catalog.+) b.changed;
-        EXECUTE progress USING 'running'::text, done, after_id;
+        EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
     END LOOP;
     -- One pass that only reads finds who rises; only those are locked and judged.
@@ -717,12 +718,12 @@ BEGIN
                 USING as_of, b.ids[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch];
             done := done OPERATOR(pg_catalog.+) lifted;
             n := n OPERATOR(pg_catalog.+) batch;
-            EXECUTE progress USING 'running'::text, done, after_id;
+            EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
             COMMIT;
         END LOOP;
         after_id := b.last_id;
     END LOOP;
-    EXECUTE progress USING 'done'::text, done, after_id;
+    EXECUTE progress USING 'done'::pg_catalog.text, done, after_id;
     COMMIT;
 END
 $$;

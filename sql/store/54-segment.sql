@@ -287,11 +287,11 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
-    store text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
+    store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     after_id bigint := '-9223372036854775808';
     done bigint := 0;
-    b record;
-    progress text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('apply_tag_rules', $1, $2, pg_catalog.to_jsonb($3))
+    b pg_catalog.record;
+    progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('apply_tag_rules', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
     LOOP
@@ -299,11 +299,11 @@ BEGIN
         EXIT WHEN b.last_id IS NULL;
         after_id := b.last_id;
         done := done OPERATOR(pg_catalog.+) b.changed;
-        EXECUTE progress USING 'running'::text, done, after_id;
+        EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
     END LOOP;
     EXECUTE pg_catalog.format('DELETE FROM %s.customer_rule_tag r WHERE NOT EXISTS (SELECT FROM %1$s.tag_rule t WHERE t.tag OPERATOR(pg_catalog.=) r.tag)', store);
-    EXECUTE progress USING 'done'::text, done, after_id;
+    EXECUTE progress USING 'done'::pg_catalog.text, done, after_id;
     COMMIT;
 END
 $$;

@@ -494,9 +494,9 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     -- The default of the parameter is bound when the procedure is made: it tells the schema, which a procedure that commits cannot pin.
-    here text := (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = store);
-    rules text[];
-    rule text;
+    here pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store);
+    rules pg_catalog.text[];
+    rule pg_catalog.text;
     affected bigint;
 BEGIN
     EXECUTE pg_catalog.format('SELECT pg_catalog.array_agg(rule ORDER BY rule) FROM %s.retention_rule WHERE active', here) INTO rules;
@@ -505,7 +505,7 @@ BEGIN
         LOOP
             EXECUTE pg_catalog.format('SELECT %s.retain_step($1, $2, $3)', here) INTO affected USING rule, as_of, batch;
             COMMIT;
-            EXIT WHEN affected = 0;
+            EXIT WHEN affected OPERATOR(pg_catalog.=) 0;
         END LOOP;
     END LOOP;
 END

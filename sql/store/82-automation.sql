@@ -186,7 +186,7 @@ LANGUAGE plpgsql
 AS $automations$
 DECLARE
     -- The default argument was bound when the store was made: so the procedure finds its store without a search_path, which would forbid COMMIT.
-    store text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) runs);
+    store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) runs);
     done bigint := 0;
     n bigint;
 BEGIN

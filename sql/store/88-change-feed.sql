@@ -262,7 +262,7 @@ CREATE PROCEDURE prune_changes(keep interval DEFAULT '30 days', force boolean DE
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    path text := crm.store_path(feed);
+    path pg_catalog.text := crm.store_path(feed);
     n bigint;
     done bigint := 0;
 BEGIN
@@ -274,7 +274,7 @@ BEGIN
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, updated_at = clock_timestamp(),
             started_at = CASE WHEN excluded.done = n THEN clock_timestamp() ELSE j.started_at END;
         COMMIT;
-        EXIT WHEN n = 0;
+        EXIT WHEN n OPERATOR(pg_catalog.=) 0;
     END LOOP;
 END
 $$;

@@ -161,6 +161,9 @@ spread(OrderLines *lines, int64 total, int64 sum, bool of_kept)
 	int128 run = 0;
 	int64 given = 0;
 
+	/* Lines of no worth have no shares. */
+	if (sum == 0)
+		return;
 	for (int i = 0; i < lines->count; i++)
 	{
 		OrderLine *line = &lines->line[i];

@@ -398,38 +398,40 @@ restore(OrderPosting *posting, LedgerAccount *account, OrderJob *job)
 }
 
 /*
+ * The locked account that an entry is for
+ */
+static LedgerAccount *
+locked_account(OrderPosting *posting, const PointsEntry *key)
+{
+	return ledger_find_account(posting->accounts, posting->count, key->customer_id, key->program);
+}
+
+/*
  * Do a job whose accounts are locked. Points of an account that was merged into another go there.
  */
 void
 order_do(OrderPosting *posting, OrderJob *job)
 {
-	const PointsEntry *const keys[3] = {&job->key, &job->home, &job->spent};
-	LedgerAccount *accounts[3];
-	LedgerAccount *home;
-	LedgerAccount *spent;
+	LedgerAccount *account = locked_account(posting, &job->key);
+	LedgerAccount *home = job->home.customer_id == job->key.customer_id ? account : locked_account(posting, &job->home);
+	LedgerAccount *spent = job->spent.customer_id == job->key.customer_id ? account : locked_account(posting, &job->spent);
 
-	for (int i = 0; i < 3; i++)
-		accounts[i] = i > 0 && keys[i]->customer_id == job->key.customer_id
-						  ? accounts[0]
-						  : ledger_find_account(posting->accounts, posting->count, keys[i]->customer_id, keys[i]->program);
-	home = accounts[1];
-	spent = accounts[2];
 	settle(posting, home, job);
 	if (job->restore)
 		restore(posting, spent, job);
-	if (home != accounts[0])
+	if (home != account)
 		(void) order_move_points(posting->ledger,
 								 posting->entries,
 								 home,
-								 accounts[0],
+								 account,
 								 PG_INT64_MAX,
 								 MERGE_SOURCE,
 								 further(home, job->reference));
-	if (spent != accounts[0] && spent != home)
+	if (spent != account && spent != home)
 		(void) order_move_points(posting->ledger,
 								 posting->entries,
 								 spent,
-								 accounts[0],
+								 account,
 								 PG_INT64_MAX,
 								 MERGE_SOURCE,
 								 psprintf("%s+", further(spent, job->reference)));

@@ -415,6 +415,8 @@ purchase_months_accum(PG_FUNCTION_ARGS)
 	MonthBucket *buckets;
 	int count;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 	buckets = months_unpack(PG_GETARG_VARLENA_PP(0), &count);
