@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: test-long test-matrix test-clients test-browser bench lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
+# Further targets: test-long test-matrix test-clients test-browser bench bench-peers lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -24,8 +24,16 @@ EXTRA_CLEAN = $(DEPS) $(INSTALL_SQL) $(UPGRADE_SQL) results regression.diffs reg
 PG_CPPFLAGS = -Isrc -DCRM_VERSION=\"$(EXTVERSION)\" $(ICU_CFLAGS)
 PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type $(CRM_CFLAGS)
+# CRoaring is loaded by its name at run time, seen by us alone: other extensions bring another version of it (src/tags/roaring.h).
+ROARING_SONAME := $(shell objdump -p "$$($(CC) -print-file-name=libroaring.so)" 2>/dev/null | sed -n 's/^ *SONAME *//p')
+ifneq ($(ROARING_SONAME),)
+PG_CPPFLAGS += -DCRM_ROARING=\"$(ROARING_SONAME)\"
+ROARING_LIBS = -ldl
+else
+ROARING_LIBS = -lroaring
+endif
 # -Bsymbolic: our functions call each other, whatever the server calls its own.
-SHLIB_LINK = -Wl,-Bsymbolic $(ICU_LIBS) -lroaring -lcrypto -lnlopt -lm $(CRM_LDFLAGS)
+SHLIB_LINK = -Wl,-Bsymbolic $(ICU_LIBS) $(ROARING_LIBS) -lcrypto -lnlopt -lm $(CRM_LDFLAGS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -50,7 +58,7 @@ $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
 	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test test-long test-matrix test-clients test-browser bench lint sanitize coverage dist check-package
+.PHONY: setup demo test test-long test-matrix test-clients test-browser bench bench-peers lint sanitize coverage dist check-package
 setup:
 	sh tools/setup.sh
 
@@ -77,6 +85,11 @@ test-matrix: setup
 bench:
 	sh tools/setup.sh bench
 	sh tools/bench.sh
+
+# crm beside what one would take instead: doc/compare.md.
+bench-peers:
+	sh tools/setup.sh bench
+	BENCH=peers sh tools/bench.sh
 
 lint:
 	sh tools/setup.sh lint

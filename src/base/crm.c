@@ -6,6 +6,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "tags/roaring.h"
 #include "tags/tag_change.h"
 
 CRM_MODULE_MAGIC;
@@ -20,6 +21,7 @@ void _PG_init(void);
 void
 _PG_init(void)
 {
+	croaring_load();
 	DefineCustomStringVariable("crm.actor",
 							   "The person who acts behind a pooled login.",
 							   "Recorded beside current_user wherever a person matters; set it with SET LOCAL.",

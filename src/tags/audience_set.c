@@ -3,8 +3,7 @@
  * reset frees it: errors and early ends leak nothing.
  */
 #include "tags/audience.h"
-
-#include <roaring/roaring.h>
+#include "tags/roaring.h"
 
 #include "miscadmin.h"
 #include "utils/hsearch.h"
@@ -144,7 +143,7 @@ add_part(AudienceSet *set, int32 high, roaring_bitmap_t *bitmap)
 	part->high = high;
 	part->bitmap = bitmap;
 	if (bitmap == NULL)
-		part->bitmap = checked(roaring_bitmap_create());
+		part->bitmap = checked(roaring_bitmap_create_with_capacity(0));
 	set->last = set->n - 1;
 	if (set->index != NULL)
 		((PartEntry *) hash_search(set->index, &high, HASH_ENTER, NULL))->part = set->last;

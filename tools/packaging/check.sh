@@ -31,6 +31,7 @@ if command -v dpkg-buildpackage >/dev/null 2>&1 && command -v dh >/dev/null 2>&1
 		major=$(basename "$deb" | sed 's/postgresql-\([0-9]*\)-.*/\1/')
 		dpkg-deb -c "$deb" | awk '{print $6}' | grep -qx "./usr/lib/postgresql/$major/lib/crm.so"
 		dpkg-deb -f "$deb" Depends | grep -q "postgresql-$major"
+		dpkg-deb -f "$deb" Depends | grep -q libroaring
 		bindir=/usr/lib/postgresql/$major/bin
 		for d in "$bindir" "/usr/lib/postgresql/$major/lib" "/usr/share/postgresql/$major"; do
 			mkdir -p "$work/pg$d"
