@@ -74,20 +74,9 @@ def timed(call, times):
     return best, result
 
 
-x, t_x, t = world(N)
-ones = np.ones(N)
 db = psycopg2.connect("")
 db.autocommit = True
 sql = db.cursor()
-sql.execute("CREATE EXTENSION IF NOT EXISTS crm")
-sql.execute("CREATE TABLE history (x bigint, t_x double precision, t double precision)")
-text = io.StringIO()
-np.savetxt(text, np.column_stack([x, t_x, t]), fmt=["%d", "%.17g", "%.17g"])
-text.seek(0)
-sql.copy_from(text, "history", sep=" ")
-sql.execute("VACUUM ANALYZE history")
-sql.execute("SET jit = off")
-sql.execute("SET max_parallel_workers_per_gather = 0")
 
 
 def query(q):
@@ -95,40 +84,61 @@ def query(q):
     return sql.fetchone()
 
 
-def grouped():
+def load(x, t_x, t):
+    """The histories in a table of the database."""
+    sql.execute("CREATE EXTENSION IF NOT EXISTS crm")
+    sql.execute("CREATE TABLE history (x bigint, t_x double precision, t double precision)")
+    text = io.StringIO()
+    np.savetxt(text, np.column_stack([x, t_x, t]), fmt=["%d", "%.17g", "%.17g"])
+    text.seek(0)
+    sql.copy_from(text, "history", sep=" ")
+    sql.execute("VACUUM ANALYZE history")
+    sql.execute("SET jit = off")
+    sql.execute("SET max_parallel_workers_per_gather = 0")
+
+
+def grouped(x, t_x, t):
     rows, n = np.unique(np.column_stack([x, t_x, t]), axis=0, return_counts=True)
     return minimize(loss_and_gradient, np.zeros(4), (rows[:, 0], rows[:, 1], rows[:, 2], n.astype(float)), "L-BFGS-B", jac=True, options={"ftol": 1e-13})
 
 
-crm, ours = timed(lambda: query("SELECT (f).r, (f).alpha, (f).a, (f).b, (f).log_likelihood, (f).fit ->> 'converged' FROM "
-                                "(SELECT crm.bgnbd_fit(x, t_x, t) AS f FROM history OFFSET 0) q"), 3)
-analytic, theirs = timed(lambda: minimize(loss_and_gradient, np.zeros(4), (x, t_x, t, ones), "L-BFGS-B", jac=True, options={"ftol": 1e-13}), 1)
-unique, theirs_grouped = timed(grouped, 1)
-finite, _ = timed(lambda: minimize(loss, np.zeros(4), (x, t_x, t, ones), "L-BFGS-B", options={"ftol": 1e-13}), 1)
-kinds = query("SELECT count(*) FROM (SELECT DISTINCT x, t_x, t FROM history) q")[0]
+def main():
+    x, t_x, t = world(N)
+    ones = np.ones(N)
+    load(x, t_x, t)
+    crm, ours = timed(lambda: query("SELECT (f).r, (f).alpha, (f).a, (f).b, (f).log_likelihood, (f).fit ->> 'converged' FROM "
+                                    "(SELECT crm.bgnbd_fit(x, t_x, t) AS f FROM history OFFSET 0) q"), 3)
+    analytic, theirs = timed(lambda: minimize(loss_and_gradient, np.zeros(4), (x, t_x, t, ones), "L-BFGS-B", jac=True, options={"ftol": 1e-13}), 1)
+    unique, theirs_grouped = timed(lambda: grouped(x, t_x, t), 1)
+    finite, _ = timed(lambda: minimize(loss, np.zeros(4), (x, t_x, t, ones), "L-BFGS-B", options={"ftol": 1e-13}), 1)
+    kinds = query("SELECT count(*) FROM (SELECT DISTINCT x, t_x, t FROM history) q")[0]
 
-print(f"\nBG/NBD fitted to {N} customers ({kinds} different histories), one core; the data of the others is in memory already\n")
-print("| | s | ratio | log likelihood |")
-print("|---|---|---|---|")
-print(f"| crm.bgnbd_fit | {crm:.2f} | 1 | {ours[4]:.3f} |")
-print(f"| SciPy L-BFGS-B, analytic gradient | {analytic:.2f} | {analytic / crm:.1f} | {-theirs.fun * N:.3f} |")
-print(f"| the same over the different histories (numpy.unique) | {unique:.2f} | {unique / crm:.1f} | {-theirs_grouped.fun * N:.3f} |")
-print(f"| SciPy L-BFGS-B, finite differences | {finite:.2f} | {finite / crm:.1f} | |")
-print(f"\nparameters r, alpha, a, b: {', '.join(f'{p:.5f}' for p in ours[:4])} (made with 0.6, 5, 0.8, 2.5; whole days); SciPy {', '.join(f'{p:.5f}' for p in np.exp(theirs.x))}\n")
+    print(f"\nBG/NBD fitted to {N} customers ({kinds} different histories), one core; the data of the others is in memory already\n")
+    print("| | s | ratio | log likelihood |")
+    print("|---|---|---|---|")
+    print(f"| crm.bgnbd_fit | {crm:.2f} | 1 | {ours[4]:.3f} |")
+    print(f"| SciPy L-BFGS-B, analytic gradient | {analytic:.2f} | {analytic / crm:.1f} | {-theirs.fun * N:.3f} |")
+    print(f"| the same over the different histories (numpy.unique) | {unique:.2f} | {unique / crm:.1f} | {-theirs_grouped.fun * N:.3f} |")
+    print(f"| SciPy L-BFGS-B, finite differences | {finite:.2f} | {finite / crm:.1f} | |")
+    print(f"\nparameters r, alpha, a, b: {', '.join(f'{p:.5f}' for p in ours[:4])} (made with 0.6, 5, 0.8, 2.5; whole days); SciPy {', '.join(f'{p:.5f}' for p in np.exp(theirs.x))}\n")
 
-model = "ROW({},{},{},{},NULL,NULL,NULL)::crm.bgnbd".format(*ours[:4])
-predictions = [
-    ("reading the table", "SELECT sum(x + t_x + t) FROM history"),
-    ("p_alive", f"SELECT sum(crm.p_alive({model}, x, t_x, t)) FROM history"),
-    ("p_alive and expected_purchases of 52 weeks", f"SELECT sum(crm.p_alive({model}, x, t_x, t)), sum(crm.expected_purchases({model}, 52, x, t_x, t)) FROM history"),
-    ("clv of 12 months", f"SELECT sum(crm.clv({model}, ROW(6.25, 3.74, 15.44, NULL, NULL, NULL)::crm.gamma_gamma, x, t_x, t, 30)) FROM history"),
-]
-print("| prediction, one core | s | customers a second |")
-print("|---|---|---|")
-for name, q in predictions:
-    took, _ = timed(lambda: query(q), 3)
-    print(f"| {name} | {took:.2f} | {N / took:,.0f} |")
-others, _ = timed(lambda: query("SELECT (f).log_likelihood FROM (SELECT crm.pareto_nbd_fit(x, t_x, t) AS f FROM history OFFSET 0) q"), 1)
-print(f"\npareto_nbd_fit of the same customers: {others:.1f} s\n")
-if abs(ours[4] + theirs.fun * N) > 1e-6 * abs(ours[4]) or ours[5] != "true":
-    sys.exit("the likelihoods differ")
+    model = "ROW({},{},{},{},NULL,NULL,NULL)::crm.bgnbd".format(*ours[:4])
+    predictions = [
+        ("reading the table", "SELECT sum(x + t_x + t) FROM history"),
+        ("p_alive", f"SELECT sum(crm.p_alive({model}, x, t_x, t)) FROM history"),
+        ("p_alive and expected_purchases of 52 weeks", f"SELECT sum(crm.p_alive({model}, x, t_x, t)), sum(crm.expected_purchases({model}, 52, x, t_x, t)) FROM history"),
+        ("clv of 12 months", f"SELECT sum(crm.clv({model}, ROW(6.25, 3.74, 15.44, NULL, NULL, NULL)::crm.gamma_gamma, x, t_x, t, 30)) FROM history"),
+    ]
+    print("| prediction, one core | s | customers a second |")
+    print("|---|---|---|")
+    for name, q in predictions:
+        took, _ = timed(lambda: query(q), 3)
+        print(f"| {name} | {took:.2f} | {N / took:,.0f} |")
+    others, _ = timed(lambda: query("SELECT (f).log_likelihood FROM (SELECT crm.pareto_nbd_fit(x, t_x, t) AS f FROM history OFFSET 0) q"), 1)
+    print(f"\npareto_nbd_fit of the same customers: {others:.1f} s\n")
+    if abs(ours[4] + theirs.fun * N) > 1e-6 * abs(ours[4]) or ours[5] != "true":
+        sys.exit("the likelihoods differ")
+
+
+if __name__ == "__main__":
+    main()
