@@ -104,6 +104,7 @@ def audiences():
     except psycopg2.Error:
         missing("sets of ids", "pg_roaringbitmap", "the extension roaringbitmap is not installed")
         return
+    sql("SET search_path = public, crm")
     sql("SET jit = off")
     sql("SET max_parallel_workers_per_gather = 0")
     name = "pg_roaringbitmap " + sql("SELECT extversion FROM pg_extension WHERE extname = 'roaringbitmap'")[0][0]
@@ -113,8 +114,8 @@ def audiences():
         sql("DROP TABLE IF EXISTS pair, pair_rb, pair_rb32")
         made = audience.made_of(span, "crm.audience_agg(%s)")
         sql("CREATE TABLE pair AS SELECT a, b FROM (%s) x(a), (%s) y(b)" % (made, made))
-        sql("CREATE TABLE pair_rb AS SELECT rb64_build(a::bigint[]) AS a, rb64_build(b::bigint[]) AS b FROM pair")
-        sql("CREATE TABLE pair_rb32 AS SELECT rb_build(a::bigint[]::int[]) AS a, rb_build(b::bigint[]::int[]) AS b FROM pair")
+        sql("CREATE TABLE pair_rb AS SELECT rb64_runoptimize(rb64_build(a::bigint[])) AS a, rb64_runoptimize(rb64_build(b::bigint[])) AS b FROM pair")
+        sql("CREATE TABLE pair_rb32 AS SELECT rb_runoptimize(rb_build(a::bigint[]::int[])) AS a, rb_runoptimize(rb_build(b::bigint[]::int[])) AS b FROM pair")
         size, size64, size32 = sql("SELECT pg_column_size(p.a | '{}'), pg_column_size(q.a | '{}'), pg_column_size(r.a | '{}') FROM pair p, pair_rb q, pair_rb32 r")[0]
         less("bytes, " + kind, size / 1e6, name + " roaringbitmap64", size64 / 1e6, "MB", "roaringbitmap of 32 bits: %.3g MB" % (size32 / 1e6))
         assert sql("SELECT crm.and_cardinality(p.a, p.b) = rb64_and_cardinality(q.a, q.b) FROM pair p, pair_rb q")[0][0]
