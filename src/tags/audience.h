@@ -160,11 +160,10 @@ extern void audience_begin(AudienceWriter *w, Size expected, int64 containers);
 extern void audience_put_container(AudienceWriter *w, const Container *c);
 extern void audience_put_values(AudienceWriter *w, int64 base, const uint16 *values, int count);
 extern void audience_put_words(AudienceWriter *w, int64 base, const uint64 *words, int count, bool runs);
-extern uint8 *audience_room(AudienceWriter *w);
+extern uint8 *audience_room(AudienceWriter *w, Size size);
 extern void audience_put_room(AudienceWriter *w, int64 base, int count);
 extern Audience *audience_end(AudienceWriter *w);
 
-/* audience_kernel.c */
 typedef enum AudienceOp
 {
 	AUDIENCE_OR,
@@ -172,6 +171,13 @@ typedef enum AudienceOp
 	AUDIENCE_MINUS,
 	AUDIENCE_XOR
 } AudienceOp;
+
+/* audience_arrays.c: a combination writes up to so many values more than it can keep. */
+#define ARRAYS_SLACK 8
+extern int arrays_common(const Container *a, const Container *b);
+extern int arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out);
+
+/* audience_kernel.c, of any two containers */
 extern int words_count(const uint64 *words);
 extern int words_runs(const uint64 *words);
 extern int container_common(const Container *a, const Container *b);

@@ -133,49 +133,6 @@ bit(const uint8 *words, int v)
 	return words[v / 8] >> (v % 8) & 1;
 }
 
-/*
- * Size of the intersection of two arrays
- */
-static int
-arrays_common(const Container *a, const Container *b)
-{
-	int i = 0;
-	int j = 0;
-	int common = 0;
-
-	/* A short list looks its ids up in a long one. */
-	if (b->count > 32 * a->count)
-	{
-		for (; i < a->count; i++)
-		{
-			uint16 v = container_value(a, i);
-			int limit = b->count;
-
-			while (j < limit)
-			{
-				int middle = (j + limit) / 2;
-
-				if (container_value(b, middle) < v)
-					j = middle + 1;
-				else
-					limit = middle;
-			}
-			common += j < b->count && container_value(b, j) == v;
-		}
-		return common;
-	}
-	while (i < a->count && j < b->count)
-	{
-		uint16 x = container_value(a, i);
-		uint16 y = container_value(b, j);
-
-		common += x == y;
-		i += x <= y;
-		j += y <= x;
-	}
-	return common;
-}
-
 /* A walk over runs, with the first and last id of the one it stands at; behind the end both are out of reach. */
 typedef struct RunScan
 {
@@ -372,60 +329,6 @@ container_common(const Container *a, const Container *b)
 }
 
 /*
- * Combine two arrays into a list of values: how many. op is a constant where this is called, so that each gets its own loop
- */
-static pg_attribute_always_inline int
-arrays_combine_body(AudienceOp op, const Container *a, const Container *b, uint16 *out)
-{
-	bool keep_a = op != AUDIENCE_AND;
-	bool keep_b = op == AUDIENCE_OR || op == AUDIENCE_XOR;
-	bool keep_both = op == AUDIENCE_OR || op == AUDIENCE_AND;
-	int i = 0;
-	int j = 0;
-	int n = 0;
-
-	/* Branchless: which of two random ids is smaller can't be predicted. Each round writes, and keeps it or not. */
-	while (i < a->count && j < b->count)
-	{
-		uint16 x = container_value(a, i);
-		uint16 y = container_value(b, j);
-
-		out[n] = keep_b ? Min(x, y) : x;
-		n += (keep_a & (x < y)) | (keep_b & (y < x)) | (keep_both & (x == y));
-		i += x <= y;
-		j += y <= x;
-	}
-	if (keep_a && i < a->count)
-	{
-		memcpy(out + n, a->data + 2 * i, (Size) (a->count - i) * 2);
-		n += a->count - i;
-	}
-	if (keep_b && j < b->count)
-	{
-		memcpy(out + n, b->data + 2 * j, (Size) (b->count - j) * 2);
-		n += b->count - j;
-	}
-	return n;
-}
-
-static int
-arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *out)
-{
-	switch (op)
-	{
-		case AUDIENCE_OR:
-			return arrays_combine_body(AUDIENCE_OR, a, b, out);
-		case AUDIENCE_AND:
-			return arrays_combine_body(AUDIENCE_AND, a, b, out);
-		case AUDIENCE_MINUS:
-			return arrays_combine_body(AUDIENCE_MINUS, a, b, out);
-		case AUDIENCE_XOR:
-			return arrays_combine_body(AUDIENCE_XOR, a, b, out);
-	}
-	return 0;
-}
-
-/*
  * Combine two lists of runs
  */
 static void
@@ -474,13 +377,13 @@ container_combine(AudienceWriter *w, AudienceOp op, const Container *a, const Co
 
 	if (a->kind == CONTAINER_ARRAY && b->kind == CONTAINER_ARRAY)
 	{
-		/* One place more: the last round of a merge may write without keeping. */
-		uint16 values[2 * CONTAINER_MAX_ARRAY + 1];
-		int n = arrays_combine(op, a, b, values);
+		int most = op == AUDIENCE_AND ? Min(a->count, b->count) : op == AUDIENCE_MINUS ? a->count : a->count + b->count;
+		uint8 *room = audience_room(w, (Size) (most + ARRAYS_SLACK) * 2);
+		int n = arrays_combine(op, a, b, (uint16 *) (void *) room);
 
 		if (n <= CONTAINER_MAX_ARRAY)
 		{
-			audience_put_values(w, a->base, values, n);
+			audience_put_room(w, a->base, n);
 			return;
 		}
 	}
@@ -533,7 +436,7 @@ container_combine(AudienceWriter *w, AudienceOp op, const Container *a, const Co
 		return;
 	}
 	{
-		uint8 *room = audience_room(w);
+		uint8 *room = audience_room(w, CONTAINER_WORDS * 8);
 		int n = words_combine()(op, container_words(a, a_room), container_words(b, b_room), room);
 
 		if (n > CONTAINER_MAX_ARRAY && !runs)

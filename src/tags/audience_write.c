@@ -3,7 +3,12 @@
  */
 #include "tags/audience.h"
 
+#include <sys/mman.h>
+
 #include "utils/memutils.h"
+
+/* Room from this size on comes fresh from the kernel each time. */
+#define LARGE_ROOM (Size) (8 * 1024 * 1024)
 
 /* A container in a writer; its bytes follow those of the one before. */
 typedef struct WrittenContainer
@@ -26,6 +31,24 @@ head_size(int64 containers, bool runs)
 }
 
 /*
+ * Ask for large pages: a page fault for each 4 kB of a new result would cost as much as the algebra that fills it. A hint
+ * and no more, so what it returns doesn't matter
+ */
+static void
+prefer_large_pages(char *room, Size size)
+{
+#ifdef MADV_HUGEPAGE
+	if (size >= LARGE_ROOM)
+	{
+		uintptr_t page = 4096;
+		uintptr_t first = ((uintptr_t) room + page - 1) & ~(page - 1);
+
+		(void) madvise((void *) first, (size - page) & ~(Size) (page - 1), MADV_HUGEPAGE);
+	}
+#endif
+}
+
+/*
  * Begin to write a value of about so many bytes and containers
  */
 void
@@ -37,6 +60,7 @@ audience_begin(AudienceWriter *w, Size expected, int64 containers)
 	w->used = w->reserved;
 	w->allocated = Min(Max(expected, 256) + w->reserved, MaxAllocSize);
 	w->body = palloc(w->allocated);
+	prefer_large_pages(w->body, w->allocated);
 	w->n_allocated = 64;
 	w->containers = palloc(sizeof(WrittenContainer) * w->n_allocated);
 }
@@ -99,21 +123,22 @@ put(AudienceWriter *w, int64 base, int count, Size size, bool run)
 }
 
 /*
- * Where a bitset may be written before it is known whether it will be kept
+ * Where the bytes of a container may be written before it is known whether they will be kept; aligned for uint16
  */
 uint8 *
-audience_room(AudienceWriter *w)
+audience_room(AudienceWriter *w, Size size)
 {
-	return make_room(w, CONTAINER_WORDS * 8);
+	return make_room(w, size);
 }
 
 /*
- * Keep the bitset of count ids, more than an array may have, that was written there
+ * Keep what was written there: values up to the most that an array may have, else a bitset
  */
 void
 audience_put_room(AudienceWriter *w, int64 base, int count)
 {
-	(void) put(w, base, count, CONTAINER_WORDS * 8, false);
+	if (count > 0)
+		(void) put(w, base, count, count <= CONTAINER_MAX_ARRAY ? (Size) count * 2 : CONTAINER_WORDS * 8, false);
 }
 
 void
