@@ -2,7 +2,7 @@
 
 CREATE FUNCTION points_now(account points_account, at timestamptz, OUT available bigint, OUT pending bigint, OUT held bigint, OUT lots crm.points_lots)
 RETURNS record
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT s.available, s.pending, s.held, s.lots
     FROM crm.points_state_at(account.available, account.pending, account.held, account.lots,

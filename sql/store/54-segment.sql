@@ -37,7 +37,7 @@ COMMENT ON TABLE value_fit IS 'limits of the value classes: the contribution of 
 COMMENT ON COLUMN value_fit.high_revenue_share IS 'what the high class really brings of the revenue of 12 months';
 
 CREATE FUNCTION value_limits_at(as_of timestamptz) RETURNS value_fit
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path FROM CURRENT
 BEGIN ATOMIC
     WITH r AS MATERIALIZED (SELECT * FROM value_ranking(value_limits_at.as_of))

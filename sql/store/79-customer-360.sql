@@ -7,40 +7,30 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        round(s.spend_total / nullif(s.order_count, 0), 4) AS avg_order,
        w.orders AS orders_12m, w.spend AS spend_12m,
        round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
-       (SELECT count(*) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at > x.window_start) AS orders_window,
-       (SELECT coalesce(sum(p.net), 0) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at > x.window_start) AS spend_window,
+       o.orders_window, coalesce(o.spend_window, 0) AS spend_window,
        s.first_order_at, s.last_order_at,
        (now() AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
        round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
        s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
        round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
        round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
-       (SELECT round(count(*) FILTER (WHERE p.discount > 0)::numeric / nullif(count(*), 0), 4)
-        FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at IS NOT NULL) AS promotion_share,
-       (SELECT p.channel FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at IS NOT NULL ORDER BY p.order_at DESC, p.order_no LIMIT 1) AS last_channel,
-       (SELECT i.category FROM purchase_item i WHERE i.customer_id = c.customer_id AND i.category IS NOT NULL
-        GROUP BY i.category ORDER BY sum(i.amount) DESC, i.category LIMIT 1) AS top_category,
-       (SELECT round(max(t.amount) / nullif(sum(t.amount), 0), 4)
-        FROM (SELECT sum(i.amount) AS amount FROM purchase_item i WHERE i.customer_id = c.customer_id GROUP BY i.category) t) AS top_category_share,
-       (SELECT count(*) FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind = 'view' AND e.at > now() - interval '30 days') AS views_30d,
-       (SELECT count(*) FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind IN ('cart', 'favourite') AND e.at > now() - interval '30 days') AS carts_30d,
-       (SELECT round(count(*)::numeric / nullif(s.order_count, 0), 2) FROM behavior_event e
-        WHERE e.customer_id = c.customer_id AND e.kind = 'view' AND e.at <= s.last_order_at) AS views_per_order,
-       (SELECT round((extract(epoch FROM s.last_order_at - min(e.at)) / 60)::numeric, 1) FROM behavior_event e
-        WHERE e.customer_id = c.customer_id AND e.kind = 'view' AND e.at <= s.last_order_at AND e.at > s.last_order_at - interval '30 days') AS minutes_to_order,
-       (SELECT count(*) FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind = 'review_read') AS reviews_read,
-       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).available ELSE coalesce(pa.available, 0) END AS points,
-       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).pending ELSE coalesce(pa.pending, 0) END AS points_pending,
-       CASE WHEN ga.next_due <= now() THEN (points_now(ga, now())).available ELSE coalesce(ga.available, 0) END AS growth,
+       round(o.promoted::numeric / nullif(o.counted, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
+       n.views_30d, n.carts_30d,
+       round(e.views::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
+       round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
+       e.reviews_read,
+       coalesce((pn.now).available, pa.available, 0) AS points, coalesce((pn.now).pending, pa.pending, 0) AS points_pending,
+       coalesce((gn.now).available, ga.available, 0) AS growth,
        coalesce(m.tier, l.base_tier) AS tier, m.since AS tier_since, m.period_end AS tier_until,
        y.lifecycle,
        y.rfm, rfm_segment(y.rfm, l.rfm_model, l.rfm_scheme, l.language) AS rfm_segment,
        z.p_alive, z.expected_orders_12m, z.clv, 1 - z.p_alive AS churn_risk,
        y.value_class,
        CASE WHEN s.order_count > 0 THEN 'closed'
-            WHEN EXISTS (SELECT FROM purchase p WHERE p.customer_id = c.customer_id) THEN 'unclosed'
-            WHEN EXISTS (SELECT FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind = 'inquiry')
-                 OR EXISTS (SELECT FROM interaction i WHERE i.customer_id = c.customer_id AND i.direction = 'in') THEN 'inquiry'
+            -- Scalar, so that they are planned once: EXISTS would be planned twice.
+            WHEN (SELECT true FROM purchase p WHERE p.customer_id = c.customer_id LIMIT 1) THEN 'unclosed'
+            WHEN (SELECT true FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind = 'inquiry' LIMIT 1)
+                 OR (SELECT true FROM interaction i WHERE i.customer_id = c.customer_id AND i.direction = 'in' LIMIT 1) THEN 'inquiry'
             ELSE 'unclosed' END AS relation,
        CASE WHEN s.order_count = 0 THEN NULL
             WHEN y.lifecycle = 'churned' THEN 'lost'
@@ -48,39 +38,44 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
             WHEN s.order_count >= 2 AND months_spend(s.months, now() - interval '6 months', 'infinity')
                                         > months_spend(s.months, now() - interval '12 months', now() - interval '6 months') THEN 'growing'
             ELSE 'ordinary' END AS service_grade,
-       (SELECT count(*) FROM ticket k WHERE k.customer_id = c.customer_id AND k.state NOT IN ('resolved', 'closed')) AS open_tickets,
+       k.open_tickets,
        (SELECT max(i.at) FROM interaction i WHERE i.customer_id = c.customer_id) AS last_contact_at,
-       (SELECT k.satisfaction FROM ticket k WHERE k.customer_id = c.customer_id AND k.satisfaction IS NOT NULL
-        ORDER BY k.closed_at DESC NULLS LAST, k.ticket_id DESC LIMIT 1) AS satisfaction
+       k.satisfaction
 FROM customer c
 JOIN customer_summary s ON s.customer_id = c.customer_id
 -- Tables are read in the view itself, not in functions: a function would read them with the rights of whoever reads the view.
-CROSS JOIN (SELECT g.*, k.active_days AS active_limit, k.dormant_days AS dormant_limit, k.at_risk_days AS at_risk_limit,
-                   (SELECT ROW(f.*)::value_fit FROM value_limits f) AS value_limits,
-                   (SELECT r.model FROM rfm_fit r ORDER BY r.as_of DESC, r.rfm_fit_id DESC LIMIT 1) AS rfm_model,
-                   (SELECT m FROM value_model m WHERE m.state = 'ok' ORDER BY m.as_of DESC, m.value_model_id DESC LIMIT 1) AS value_model,
-                   (SELECT t.tier FROM tier t ORDER BY t.seq LIMIT 1) AS base_tier,
+CROSS JOIN (SELECT g.*,
+                   -- As in lifecycle_limits.
+                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p50 ELSE g.active_days END AS active_limit,
+                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p90 ELSE g.dormant_days END AS dormant_limit,
+                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p97 ELSE g.at_risk_days END AS at_risk_limit,
+                   coalesce(f.value_limits, value_limits_now()) AS value_limits, f.rfm_model, f.value_model_id, f.bgnbd, f.pareto_nbd, f.gamma_gamma, f.base_tier,
                    y.year_start, date_trunc('month', y.year_start, 'UTC') AS edge_start,
-                   (date_trunc('month', y.year_start AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS edge_end
-            FROM settings g CROSS JOIN lifecycle_limits k
+                   (date_trunc('month', y.year_start AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS edge_end,
+                   date_trunc('month', now(), 'UTC') AS month_start
+            FROM settings g LEFT JOIN in_force f ON f.row_no = 1
             CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE g.time_zone - interval '12 months') AT TIME ZONE g.time_zone AS year_start) y
             OFFSET 0) l
-CROSS JOIN LATERAL (
-    -- Whole months from the buckets, and orders only from a month that the window cuts and in which the customer ordered.
+-- What is counted or computed of a customer is joined on the left and has an aggregate or HAVING, so that it is known to be one row: the planner drops it
+-- where nothing of it is named. Who asks for one customer reads each table once. Moments stand in FILTER, not in WHERE, so that a customer's rows are always found by the customer.
+-- Whole months of the 12 come from the buckets; orders only of a month that the window cuts and in which the customer ordered, or ahead of the clock.
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE s.first_order_at <= l.year_start AND p.order_at > l.year_start AND p.order_at < l.edge_end
+                                  OR s.last_order_at > now() AND p.order_at >= l.month_start AND p.order_at <= now()) AS orders,
+           sum(p.net) FILTER (WHERE s.first_order_at <= l.year_start AND p.order_at > l.year_start AND p.order_at < l.edge_end
+                                    OR s.last_order_at > now() AND p.order_at >= l.month_start AND p.order_at <= now()) AS spend
+    FROM purchase p
+    WHERE p.customer_id = s.customer_id
+      AND (s.last_order_at > now()
+           OR s.first_order_at <= l.year_start AND months_orders(s.months, l.edge_start - interval '1 microsecond', l.edge_end) > 0)) d ON true
+LEFT JOIN LATERAL (
     SELECT months_orders(s.months, CASE WHEN s.first_order_at > l.year_start THEN '-infinity' ELSE l.year_start END,
                          CASE WHEN s.last_order_at <= now() THEN 'infinity' ELSE now() END)
-           + CASE WHEN s.first_order_at <= l.year_start AND months_orders(s.months, l.edge_start - interval '1 microsecond', l.edge_end) > 0
-                  THEN (SELECT count(*) FROM purchase p WHERE p.customer_id = s.customer_id AND p.order_at > l.year_start AND p.order_at < l.edge_end) ELSE 0 END
-           + CASE WHEN s.last_order_at > now()
-                  THEN (SELECT count(*) FROM purchase p WHERE p.customer_id = s.customer_id AND p.order_at >= date_trunc('month', now(), 'UTC') AND p.order_at <= now()) ELSE 0 END
-           AS orders,
+           + coalesce(d.orders, 0) AS orders,
            months_spend(s.months, CASE WHEN s.first_order_at > l.year_start THEN '-infinity' ELSE l.year_start END,
                         CASE WHEN s.last_order_at <= now() THEN 'infinity' ELSE now() END)
-           + CASE WHEN s.first_order_at <= l.year_start AND months_orders(s.months, l.edge_start - interval '1 microsecond', l.edge_end) > 0
-                  THEN (SELECT coalesce(sum(p.net), 0) FROM purchase p WHERE p.customer_id = s.customer_id AND p.order_at > l.year_start AND p.order_at < l.edge_end) ELSE 0 END
-           + CASE WHEN s.last_order_at > now()
-                  THEN (SELECT coalesce(sum(p.net), 0) FROM purchase p WHERE p.customer_id = s.customer_id AND p.order_at >= date_trunc('month', now(), 'UTC') AND p.order_at <= now()) ELSE 0 END
-           AS spend OFFSET 0) w
+           + coalesce(d.spend, 0) AS spend
+    HAVING true) w ON true
 CROSS JOIN LATERAL (SELECT CASE l.tier_window
                WHEN 'rolling' THEN (now() AT TIME ZONE l.time_zone - make_interval(months => l.tier_window_months)) AT TIME ZONE l.time_zone
                WHEN 'calendar' THEN date_trunc('year', now() AT TIME ZONE l.time_zone) AT TIME ZONE l.time_zone - interval '1 microsecond'
@@ -89,28 +84,59 @@ CROSS JOIN LATERAL (SELECT CASE l.tier_window
 LEFT JOIN tier_member m ON m.customer_id = c.customer_id
 LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
 LEFT JOIN points_account ga ON ga.customer_id = c.customer_id AND ga.program = 'growth'
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (SELECT points_now(pa, now()) AS now HAVING pa.next_due <= now()) pn ON true
+LEFT JOIN LATERAL (SELECT points_now(ga, now()) AS now HAVING ga.next_due <= now()) gn ON true
+-- The order before the last, where the silence before the last may have been churn.
+LEFT JOIN LATERAL (
+    SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) AS previous_order_at
+    FROM purchase p
+    WHERE p.customer_id = c.customer_id AND s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)) b ON true
+LEFT JOIN LATERAL (
     SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at,
-                           CASE WHEN s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
-                                THEN (SELECT max(p.order_at) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at < s.last_order_at) END,
-                           now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
+                           b.previous_order_at, now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
            CASE WHEN s.order_count > 0 THEN
                rfm_score(l.rfm_model,
                          (now() AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date,
                          s.order_count, s.spend_total::double precision) END AS rfm,
            value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
-                       l.value_limits) AS value_class OFFSET 0) y
-CROSS JOIN LATERAL (SELECT (SELECT buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, (now() AT TIME ZONE l.time_zone)::date, 7)
-                            FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at <= now() AND l.value_model IS NOT NULL) AS b OFFSET 0) h
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.order_count = 0 THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive((l.value_model).bgnbd, (h.b).x, (h.b).t_x, (h.b).t)
-                ELSE p_alive((l.value_model).pareto_nbd, (h.b).x, (h.b).t_x, (h.b).t) END AS p_alive,
-           CASE WHEN s.order_count = 0 THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases((l.value_model).bgnbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t)
-                ELSE expected_purchases((l.value_model).pareto_nbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t) END AS expected_orders_12m,
-           round(CASE WHEN s.order_count = 0 THEN NULL
-                      WHEN l.lifetime_model = 'bgnbd' THEN clv((l.value_model).bgnbd, (l.value_model).gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
-                      ELSE clv((l.value_model).pareto_nbd, (l.value_model).gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv
-    OFFSET 0) z
+                       l.value_limits) AS value_class
+    HAVING true) y ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
+           count(p.order_at) AS counted, count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted,
+           (array_agg(p.channel ORDER BY p.order_no) FILTER (WHERE p.order_at = s.last_order_at))[1] AS last_channel,
+           buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, (now() AT TIME ZONE l.time_zone)::date, 7)
+               FILTER (WHERE p.order_at <= now()) AS b
+    FROM purchase p
+    WHERE p.customer_id = c.customer_id) o ON true
+LEFT JOIN LATERAL (
+    SELECT (array_agg(t.category ORDER BY t.amount DESC, t.category) FILTER (WHERE t.category IS NOT NULL))[1] AS top_category,
+           round(max(t.amount) / nullif(sum(t.amount), 0), 4) AS top_category_share
+    FROM (SELECT i.category, sum(i.amount) AS amount FROM purchase_item i WHERE i.customer_id = c.customer_id GROUP BY i.category) t) i ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE e.kind = 'view') AS views_30d, count(*) FILTER (WHERE e.kind IN ('cart', 'favourite')) AS carts_30d
+    FROM behavior_event e
+    WHERE e.customer_id = c.customer_id AND e.at > now() - interval '30 days') n ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE e.kind = 'view' AND e.at <= s.last_order_at) AS views,
+           min(e.at) FILTER (WHERE e.kind = 'view' AND e.at <= s.last_order_at AND e.at > s.last_order_at - interval '30 days') AS first_look,
+           count(*) FILTER (WHERE e.kind = 'review_read') AS reviews_read
+    FROM behavior_event e
+    WHERE e.customer_id = c.customer_id) e ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE k.state NOT IN ('resolved', 'closed')) AS open_tickets,
+           (array_agg(k.satisfaction ORDER BY k.closed_at DESC NULLS LAST, k.ticket_id DESC) FILTER (WHERE k.satisfaction IS NOT NULL))[1] AS satisfaction
+    FROM ticket k
+    WHERE k.customer_id = c.customer_id) k ON true
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (o.b).x, (o.b).t_x, (o.b).t)
+                ELSE p_alive(l.pareto_nbd, (o.b).x, (o.b).t_x, (o.b).t) END AS p_alive,
+           CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t)
+                ELSE expected_purchases(l.pareto_nbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t) END AS expected_orders_12m,
+           round(CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL
+                      WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
+                      ELSE clv(l.pareto_nbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv
+    HAVING true) z ON true
 WHERE c.status <> 'merged';
 COMMENT ON VIEW customer_360 IS 'one row a customer with everything known, as of now; no personal data. describe_columns() says what each column means';
 
