@@ -98,6 +98,8 @@
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
 #define crm_insert_new_index_tuples(info, slot, estate)                                                                \
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
+#define crm_insert_speculative_index_tuples(info, slot, estate, conflict)                                              \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL, false)
 #else
 #define CrmUpdateIndexes bool
 #define CRM_UPDATE_NO_INDEXES false
@@ -105,6 +107,8 @@
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
 #define crm_insert_new_index_tuples(info, slot, estate)                                                                \
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#define crm_insert_speculative_index_tuples(info, slot, estate, conflict)                                              \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
 #endif
 
 #if PG_VERSION_NUM >= 180000

@@ -19,8 +19,8 @@
 
 #define ERRCODE_CRM_EXCLUSIVE_NAMESPACE MAKE_SQLSTATE('C', 'T', '0', '1', '1')
 
-static char *crm_tag_reason;
-static char *crm_tag_expires;
+char *crm_tag_reason;
+char *crm_tag_expires;
 
 void
 tag_change_init(void)

@@ -76,6 +76,10 @@ typedef struct ChangeState
 	bool *added;
 } ChangeState;
 
+/* The settings; empty or NULL when unset. */
+extern char *crm_tag_reason;
+extern char *crm_tag_expires;
+
 /* Define the settings crm.tag_reason and crm.tag_expires. */
 extern void tag_change_init(void);
 
@@ -84,5 +88,8 @@ extern ChangeTable *change_table(Relation rel);
 extern void learn_namespaces(ChangeState *state);
 extern void write_events(ChangeState *state);
 extern void write_toggles(ChangeState *state);
+
+/* The part of an audience that belongs to its next chunk; NULL at the end. *more is what audience_next() gave. */
+extern Audience *next_chunk(AudienceReader *r, bool *more, int64 *chunk);
 
 #endif

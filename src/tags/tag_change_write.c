@@ -396,6 +396,21 @@ write_audiences(ChangeState *state, Datum *names, Datum *chunks, Datum *sets, in
 		pfree(DatumGetPointer(sets[i]));
 }
 
+Audience *
+next_chunk(AudienceReader *r, bool *more, int64 *chunk)
+{
+	AudienceWriter w;
+
+	if (!*more)
+		return NULL;
+	*chunk = r->c.base >> TAG_AUDIENCE_CHUNK_BITS;
+	audience_begin(&w, 0, 1 << (TAG_AUDIENCE_CHUNK_BITS - 16));
+	do
+		audience_put_container(&w, &r->c);
+	while ((*more = audience_next(r)) && r->c.base >> TAG_AUDIENCE_CHUNK_BITS == *chunk);
+	return audience_end(&w);
+}
+
 /*
  * Write who changed sides, cut into chunks
  */
@@ -416,20 +431,15 @@ write_toggles(ChangeState *state)
 	{
 		Audience *value = audience_set_value(tag->toggled);
 		AudienceReader r;
+		Audience *part;
+		int64 chunk;
 		bool more;
 
 		audience_set_free(tag->toggled);
 		audience_open(&r, value);
 		more = audience_next(&r);
-		while (more)
+		while ((part = next_chunk(&r, &more, &chunk)) != NULL)
 		{
-			int64 chunk = r.c.base >> TAG_AUDIENCE_CHUNK_BITS;
-			AudienceWriter w;
-
-			audience_begin(&w, 0, 1 << (TAG_AUDIENCE_CHUNK_BITS - 16));
-			do
-				audience_put_container(&w, &r.c);
-			while ((more = audience_next(&r)) && r.c.base >> TAG_AUDIENCE_CHUNK_BITS == chunk);
 			if (n == allocated)
 			{
 				allocated *= 2;
@@ -439,7 +449,7 @@ write_toggles(ChangeState *state)
 			}
 			names[n] = PointerGetDatum(tag->name);
 			chunks[n] = Int64GetDatum(chunk);
-			sets[n] = PointerGetDatum(audience_end(&w));
+			sets[n] = PointerGetDatum(part);
 			bytes += VARSIZE(DatumGetPointer(sets[n++]));
 			if (bytes > PART_BYTES)
 			{

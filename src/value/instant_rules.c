@@ -9,12 +9,16 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 static const RuleColumn figures[FIGURE_COUNT] = {
 	{"order_count", INT8OID},			{"spend_total", NUMERICOID},	   {"refunded_total", NUMERICOID},
 	{"discount_total", NUMERICOID},		{"cost_total", NUMERICOID},		   {"margin_total", NUMERICOID},
 	{"first_order_at", TIMESTAMPTZOID}, {"last_order_at", TIMESTAMPTZOID}, {"orders_12m", INT8OID},
 	{"spend_12m", NUMERICOID},			{"avg_order_12m", NUMERICOID}};
+
+const UnitKind instant_kinds[FIGURE_COUNT] = {UNIT_COUNT,  UNIT_MONEY,	UNIT_MONEY,	 UNIT_MONEY, UNIT_MONEY, UNIT_MONEY,
+											  UNIT_MOMENT, UNIT_MOMENT, UNIT_COUNT, UNIT_MONEY, UNIT_MONEY};
 
 static HTAB *cache;
 
@@ -104,6 +108,8 @@ load_rules(InstantRules *rules, Relation purchase)
 
 	store_owner_begin(purchase, &owner);
 	SPI_connect();
+	/* Who is told of a change may be in a snapshot from before it. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (read_rules(psprintf("SELECT s.time_zone FROM %s.settings s", schema)) == 1)
 	{
 		zone = text_value(0, 1);
@@ -140,13 +146,17 @@ load_rules(InstantRules *rules, Relation purchase)
 														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 			condition->rule = rule_compile(text_value(i, 3), figures, FIGURE_COUNT, zone);
 			/* What names other columns waits for evaluate_tiers(). */
-			if (condition->rule != NULL)
-				rules->nconditions++;
+			if (condition->rule == NULL)
+				continue;
+			condition->units = unit_rule_make(condition->rule, instant_kinds);
+			rules->nconditions++;
 		}
 		rules->lifts = rows > 0;
 		MemoryContextSwitchTo(caller);
 		rows = read_rules(psprintf(
-			"SELECT t.tag, t.rule FROM %s.tag_rule t WHERE t.enabled AND t.instant ORDER BY t.tag COLLATE \"C\"",
+			"SELECT t.tag, t.rule, EXISTS (SELECT FROM %1$s.tag d WHERE d.tag = t.tag COLLATE \"C\" AND d.valid_for IS NOT NULL) "
+			"OR EXISTS (SELECT FROM %1$s.tag_namespace n WHERE n.exclusive AND n.namespace = split_part(t.tag, ':', 1) COLLATE \"C\") "
+			"FROM %1$s.tag_rule t WHERE t.enabled AND t.instant ORDER BY t.tag COLLATE \"C\"",
 			schema));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->tags = palloc(sizeof(InstantTag) * Max(rows, 1));
@@ -156,11 +166,17 @@ load_rules(InstantRules *rules, Relation purchase)
 
 			tag->tag = cstring_to_text(text_value(i, 1));
 			tag->rule = rule_compile(text_value(i, 2), figures, FIGURE_COUNT, zone);
-			if (tag->rule != NULL)
-				rules->ntags++;
+			if (tag->rule == NULL)
+				continue;
+			tag->units = unit_rule_make(tag->rule, instant_kinds);
+			tag->ruled = text_value(i, 3)[0] == 't';
+			rules->ntags++;
 		}
 		MemoryContextSwitchTo(caller);
+		if (rules->ntags > 0)
+			instant_learn_direct(rules);
 	}
+	PopActiveSnapshot();
 	SPI_finish();
 	store_owner_end(&owner);
 }
@@ -196,10 +212,12 @@ instant_rules(Relation purchase)
 		rules->ntags = 0;
 		rules->ntiers = 0;
 		rules->lifts = false;
+		rules->direct.possible = false;
 		for (int i = 0; i < INSTANT_TABLES; i++)
 		{
-			static const char *const names[INSTANT_TABLES] = {"tier", "tag_rule", "settings", "customer",
-															  "tier_member"};
+			static const char *const names[INSTANT_TABLES] = {
+				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member", "customer_rule_tag",
+				"tag_expiry", "tag_event", "tag_audience_change"};
 
 			rules->tables[i] = get_relname_relid(names[i], schema);
 			complete = complete && OidIsValid(rules->tables[i]);

@@ -4,7 +4,7 @@
 #ifndef CRM_INSTANT_RULES_H
 #define CRM_INSTANT_RULES_H
 
-#include "value/rule.h"
+#include "value/rule_units.h"
 
 #include "executor/spi.h"
 #include "utils/relcache.h"
@@ -40,14 +40,20 @@ typedef enum InstantPlan
 	INSTANT_PLANS
 } InstantPlan;
 
-/* Tables beside purchase. Rules are read from the first three, and read again when those change. */
+/* Tables beside purchase. What is kept is read again when they change, the first five by any statement that writes them. */
 typedef enum InstantTable
 {
 	INSTANT_TABLE_TIER,
 	INSTANT_TABLE_TAG_RULE,
 	INSTANT_TABLE_SETTINGS,
+	INSTANT_TABLE_TAG,
+	INSTANT_TABLE_NAMESPACE,
 	INSTANT_TABLE_CUSTOMER,
 	INSTANT_TABLE_MEMBER,
+	INSTANT_TABLE_RULE_TAG,
+	INSTANT_TABLE_EXPIRY,
+	INSTANT_TABLE_EVENT,
+	INSTANT_TABLE_AUDIENCE,
 	INSTANT_TABLES
 } InstantTable;
 
@@ -62,12 +68,15 @@ typedef struct InstantCondition
 	text *tier;
 	text *source;
 	CompiledRule *rule;
+	UnitRule *units; /* the same, when comparisons say it; else NULL */
 } InstantCondition;
 
 typedef struct InstantTag
 {
 	text *tag;
 	CompiledRule *rule;
+	UnitRule *units;
+	bool ruled; /* the dictionary has a validity for it, or its namespace holds one value */
 } InstantTag;
 
 typedef struct InstantTier
@@ -75,6 +84,48 @@ typedef struct InstantTier
 	text *name;
 	int32 seq;
 } InstantTier;
+
+/* The columns of the tables that hold what becomes of tags. */
+typedef enum RuleTagColumn
+{
+	RULE_TAG_CUSTOMER,
+	RULE_TAG_TAG,
+	RULE_TAG_SINCE,
+	RULE_TAG_COLUMNS
+} RuleTagColumn;
+
+typedef enum EventColumn
+{
+	EVENT_CUSTOMER,
+	EVENT_ID,
+	EVENT_TAG,
+	EVENT_ADDED,
+	EVENT_AT,
+	EVENT_WHO,
+	EVENT_WHY,
+	EVENT_EXPIRES,
+	EVENT_COLUMNS
+} EventColumn;
+
+typedef enum ToggleColumn
+{
+	TOGGLE_TAG,
+	TOGGLE_CHUNK,
+	TOGGLE_ID,
+	TOGGLE_SET,
+	TOGGLE_COLUMNS
+} ToggleColumn;
+
+/* How tags are written without the executor. */
+typedef struct InstantDirect
+{
+	bool possible;
+	AttrNumber rule_tag[RULE_TAG_COLUMNS];
+	AttrNumber event[EVENT_COLUMNS];
+	AttrNumber toggle[TOGGLE_COLUMNS];
+	AttrNumber expiry_tag;
+	Oid event_sequence;
+} InstantDirect;
 
 /* Column numbers of tier_member. */
 typedef struct MemberColumns
@@ -99,10 +150,13 @@ typedef struct InstantRules
 	InstantTier *tiers; /* the lowest first */
 	AttrNumber tags_column;
 	MemberColumns member;
+	InstantDirect direct;
 	pg_tz *zone;
 	MemoryContext context;
 	SPIPlanPtr plans[INSTANT_PLANS];
 } InstantRules;
+
+extern const UnitKind instant_kinds[FIGURE_COUNT];
 
 /* The rules of the store of a purchase table. */
 extern InstantRules *
@@ -111,5 +165,9 @@ instant_rules(Relation purchase);
 /* A saved plan; SPI must be connected and the owner's rights be in force. */
 extern SPIPlanPtr
 instant_plan(InstantRules *rules, Relation purchase, InstantPlan which);
+
+/* Find out whether and how the tags of customers may be written without the executor (instant_write.c). */
+extern void
+instant_learn_direct(InstantRules *rules);
 
 #endif

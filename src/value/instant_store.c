@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "store/money.h"
+#include "tags/tagset.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -24,11 +25,10 @@
  */
 
 /*
- * Open a table of customers; without an index when it has to be read by SQL, since it is partitioned or its primary key does
- * not begin with customer_id
+ * Without an index when it has to be read by SQL, since it is partitioned or its primary key does not begin with customer_id
  */
-static void
-table_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot)
+void
+instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot)
 {
 	table->rel = table_open(relid, AccessShareLock);
 	list_free(RelationGetIndexList(table->rel));
@@ -62,11 +62,8 @@ table_close_by_customer(CustomerTable *table)
 		table_close(table->rel, AccessShareLock);
 }
 
-/*
- * Next row of the customer whose rows are being read
- */
-static bool
-next_row(CustomerTable *table)
+bool
+instant_next_row(CustomerTable *table)
 {
 	/* The scan keeps what it allocates. */
 	MemoryContext caller = MemoryContextSwitchTo(table->context);
@@ -76,17 +73,14 @@ next_row(CustomerTable *table)
 	return found;
 }
 
-/*
- * Find the rows of a customer
- */
-static bool
-find_customer(CustomerTable *table, int64 customer_id)
+bool
+instant_find_customer(CustomerTable *table, int64 customer_id)
 {
 	ScanKeyData key;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(customer_id));
 	index_rescan(table->scan, &key, 1, NULL, 0);
-	return next_row(table);
+	return instant_next_row(table);
 }
 
 /*
@@ -119,17 +113,20 @@ instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase)
 	/* The summaries are locked by now, so this sees what those waited for have written. */
 	store->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (rules->ntags > 0)
-		table_open_by_customer(&store->customers, rules->tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
+		instant_open_by_customer(&store->customers, rules->tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
 	if (rules->nconditions > 0)
-		table_open_by_customer(&store->members, rules->tables[INSTANT_TABLE_MEMBER], store->snapshot);
+		instant_open_by_customer(&store->members, rules->tables[INSTANT_TABLE_MEMBER], store->snapshot);
 }
 
 void
 instant_store_close(InstantStore *store)
 {
+	if (store->writer != NULL)
+		instant_writer_close(store);
 	table_close_by_customer(&store->customers);
 	table_close_by_customer(&store->members);
 	table_close_by_customer(&store->orders);
+	table_close_by_customer(&store->expiries);
 	UnregisterSnapshot(store->snapshot);
 }
 
@@ -143,12 +140,10 @@ instant_tags(InstantStore *store, int64 customer_id)
 
 	if (store->customers.index != NULL)
 	{
-		if (!find_customer(&store->customers, customer_id))
+		if (!instant_find_customer(&store->customers, customer_id))
 			return NULL;
 		stored = slot_getattr(store->customers.slot, store->rules->tags_column, &isnull);
-		tags = isnull ? NULL : (struct varlena *)PG_DETOAST_DATUM_COPY(stored);
-		ExecClearTuple(store->customers.slot);
-		return tags;
+		return isnull ? NULL : DatumGetTagsetPP(stored);
 	}
 	stored = Int64GetDatum(customer_id);
 	run_plan(store, INSTANT_TAGS, &stored, " ", SPI_OK_SELECT, "reading tags");
@@ -161,7 +156,7 @@ instant_tags(InstantStore *store, int64 customer_id)
 }
 
 void
-instant_member(InstantStore *store, int64 customer_id, TimestampTz at, MemberState *member)
+instant_member(InstantStore *store, int64 customer_id, TimestampTz at, bool changed, MemberState *member)
 {
 	InstantRules *rules = store->rules;
 	MemoryContext caller = CurrentMemoryContext;
@@ -172,9 +167,9 @@ instant_member(InstantStore *store, int64 customer_id, TimestampTz at, MemberSta
 
 	member->seq = member->peak = rules->ntiers > 0 ? rules->tiers[0].seq : 0;
 	member->due = false;
-	if (store->members.index != NULL)
+	if (store->members.index != NULL && !changed)
 	{
-		if (!find_customer(&store->members, customer_id))
+		if (!instant_find_customer(&store->members, customer_id))
 			return;
 		slot_getallattrs(slot);
 		values[0] = slot_getattr(slot, c->tier, &nulls[0]);
@@ -229,7 +224,7 @@ instant_orders(InstantStore *store, int64 customer_id, int *count)
 	if (store->orders.rel == NULL)
 	{
 		MemoryContextSwitchTo(store->context);
-		table_open_by_customer(&store->orders, RelationGetRelid(store->purchase), store->snapshot);
+		instant_open_by_customer(&store->orders, RelationGetRelid(store->purchase), store->snapshot);
 		MemoryContextSwitchTo(caller);
 	}
 	if (store->orders.index == NULL)
@@ -253,7 +248,7 @@ instant_orders(InstantStore *store, int64 customer_id, int *count)
 		AttrNumber net = get_attnum(RelationGetRelid(store->purchase), "net");
 
 		orders = palloc(sizeof(CountedOrder) * room);
-		for (bool more = find_customer(&store->orders, customer_id); more; more = next_row(&store->orders))
+		for (bool more = instant_find_customer(&store->orders, customer_id); more; more = instant_next_row(&store->orders))
 		{
 			Datum at = slot_getattr(store->orders.slot, order_at, &isnull);
 
@@ -287,8 +282,13 @@ void
 instant_write_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Datum args[3] = {Int64GetDatum(customer_id), tag_array(comes, ncomes), tag_array(goes, ngoes)};
+	Datum args[3];
 
+	if (instant_write_direct(store, customer_id, comes, ncomes, goes, ngoes))
+		return;
+	args[0] = Int64GetDatum(customer_id);
+	args[1] = tag_array(comes, ncomes);
+	args[2] = tag_array(goes, ngoes);
 	if (ncomes > 0)
 		run_plan(store, INSTANT_ADD_TAGS, args, "   ", SPI_OK_INSERT, "noting rule tags");
 	if (ngoes > 0)

@@ -29,7 +29,9 @@ typedef struct InstantStore
 	Snapshot snapshot;
 	CustomerTable customers;
 	CustomerTable members;
-	CustomerTable orders; /* opened when first needed */
+	CustomerTable orders; /* this and the next two are opened when first needed */
+	CustomerTable expiries;
+	struct TagWriter *writer;
 	MemoryContext context;
 } InstantStore;
 
@@ -51,18 +53,34 @@ typedef struct MemberState
 extern void instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase);
 extern void instant_store_close(InstantStore *store);
 
-/* The tags of a customer, in the current context; NULL when the customer is gone. */
+/* The tags of a customer, whose row stays in the slot; NULL when the customer is gone. */
 extern struct varlena *instant_tags(InstantStore *store, int64 customer_id);
 
-/* The tier of a customer, the lowest one for who has no row. */
-extern void instant_member(InstantStore *store, int64 customer_id, TimestampTz at, MemberState *member);
+/* The tier of a customer, the lowest one for who has no row; changed when this statement has written it. */
+extern void
+instant_member(InstantStore *store, int64 customer_id, TimestampTz at, bool changed, MemberState *member);
 
 /* The orders of a customer that count, by their moments, in the current context. */
 extern CountedOrder *instant_orders(InstantStore *store, int64 customer_id, int *count);
 
-/* Set and remove tags of one customer: comes and goes are rules of store->rules. */
+/* Set and remove tags of the customer whose tags were read last: comes and goes are rules of store->rules. */
 extern void
 instant_write_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes);
+
+/* instant_write.c: the same without the executor; false when it has to do it. close writes what was put off. */
+extern bool
+instant_write_direct(
+	InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes);
+extern void
+instant_writer_close(InstantStore *store);
+
+/* Open, read and close a table of customers; find_customer starts over, next_row goes on. */
+extern void
+instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot);
+extern bool
+instant_find_customer(CustomerTable *table, int64 customer_id);
+extern bool
+instant_next_row(CustomerTable *table);
 
 /* Lift a customer by a condition whose figure is value. */
 extern void

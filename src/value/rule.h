@@ -107,7 +107,13 @@ typedef struct RuleScope
 	bool missing_ok; /* a column that isn't there makes binding answer false rather than raise */
 } RuleScope;
 
-typedef struct CompiledRule CompiledRule;
+typedef struct CompiledRule
+{
+	RuleNode *root;
+	pg_tz *zone;
+	MemoryContext context; /* of the functions' own data */
+	MemoryContext scratch; /* emptied after each evaluation */
+} CompiledRule;
 
 /* Parse and check; raises with position and advice. */
 extern RuleNode *

@@ -16,14 +16,6 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-struct CompiledRule
-{
-	RuleNode *root;
-	pg_tz *zone;
-	MemoryContext context; /* of the functions' own data */
-	MemoryContext scratch; /* emptied after each evaluation */
-};
-
 typedef struct Evaluation
 {
 	CompiledRule *rule;
