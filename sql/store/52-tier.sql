@@ -513,34 +513,6 @@ $$;
 COMMENT ON FUNCTION judge_upgrade(bigint[], timestamptz[], numeric[], bigint[]) IS
 'lifts these customers, each once, to the highest tier whose qualify holds at its moment; the figures before the order decide whether the order crossed a lifetime limit. The number lifted';
 
-CREATE FUNCTION lift_customer(customer_id bigint, at timestamptz, tier text, value numeric, threshold numeric, condition rule) RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    member tier_member;
-    base tier;
-    new_seq integer := (SELECT t.seq FROM tier t WHERE t.tier = lift_customer.tier);
-    new_end timestamptz := cycle_end(lift_customer.at);
-BEGIN
-    SELECT * INTO base FROM tier t ORDER BY t.seq LIMIT 1;
-    SELECT * INTO member FROM tier_member m WHERE m.customer_id = lift_customer.customer_id;
-    INSERT INTO tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before)
-    VALUES (lift_customer.customer_id, coalesce(member.tier, base.tier), lift_customer.tier, lift_customer.value, 'upgrade', lift_customer.at,
-            lift_customer.threshold, lift_customer.condition, new_end, coalesce(member.last_change, 0) + 1,
-            jsonb_build_object('tier', coalesce(member.tier, base.tier), 'since', member.since, 'basis', member.basis, 'period_end', member.period_end,
-                               'peak', coalesce(member.peak, base.seq), 'rests_on', member.rests_on));
-    INSERT INTO tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, peak, last_change, rests_on)
-    VALUES (lift_customer.customer_id, lift_customer.tier, lift_customer.at, 'earned', new_end, new_end, greatest(coalesce(member.peak, base.seq), new_seq),
-            coalesce(member.last_change, 0) + 1, coalesce(member.last_change, 0) + 1)
-    ON CONFLICT ON CONSTRAINT tier_member_pkey DO UPDATE
-    SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, period_end = EXCLUDED.period_end,
-        judged_at = greatest(EXCLUDED.period_end, w.lock_until), peak = EXCLUDED.peak, last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on;
-END
-$$;
-COMMENT ON FUNCTION lift_customer(bigint, timestamptz, text, numeric, numeric, rule) IS
-'what the order path calls when an order lifts a customer by this condition, whose column has this value; no cycle of the customer is over by then';
-
 CREATE FUNCTION judge_order(customer_id bigint, at timestamptz, total_before numeric, count_before bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

@@ -253,7 +253,21 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"WHERE m.customer_id OPERATOR(pg_catalog.=) $1 AND m.rests_on IS NOT NULL)",
 		"SELECT p.order_at, p.net FROM %1$s.purchase p WHERE p.customer_id OPERATOR(pg_catalog.=) $1 "
 		"AND p.order_at IS NOT NULL ORDER BY p.order_at",
-		"SELECT %1$s.lift_customer($1, $2, $3, $4, $5, $6::crm.rule)",
+		/* No cycle of the customer is over by then. cycle_end() in place: its call costs more than the rows. */
+		"WITH c AS MATERIALIZED (SELECT coalesce(m.tier, b.tier) AS tier, m.since, m.basis, m.period_end, m.rests_on, "
+		"coalesce(m.peak, b.seq) AS peak, coalesce(m.last_change, 0) AS last_change, t.seq, "
+		"CASE s.tier_period WHEN 'calendar' THEN date_trunc('year', $2 AT TIME ZONE s.time_zone) + interval '1 year' "
+		"ELSE ($2 AT TIME ZONE s.time_zone)::date + make_interval(months => s.tier_period_months) END AT TIME ZONE s.time_zone AS new_end "
+		"FROM %1$s.settings s CROSS JOIN (SELECT l.tier, l.seq FROM %1$s.tier l ORDER BY l.seq LIMIT 1) b JOIN %1$s.tier t ON t.tier = $3 "
+		"LEFT JOIN %1$s.tier_member m ON m.customer_id = $1), "
+		"history AS (INSERT INTO %1$s.tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before) "
+		"SELECT $1, c.tier, $3, $4, 'upgrade', $2, $5, $6::crm.rule, c.new_end, c.last_change + 1, "
+		"jsonb_build_object('tier', c.tier, 'since', c.since, 'basis', c.basis, 'period_end', c.period_end, 'peak', c.peak, 'rests_on', c.rests_on) FROM c) "
+		"INSERT INTO %1$s.tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, peak, last_change, rests_on) "
+		"SELECT $1, $3, $2, 'earned', c.new_end, c.new_end, greatest(c.peak, c.seq), c.last_change + 1, c.last_change + 1 FROM c "
+		"ON CONFLICT ON CONSTRAINT tier_member_pkey DO UPDATE SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, "
+		"period_end = EXCLUDED.period_end, judged_at = greatest(EXCLUDED.period_end, w.lock_until), peak = EXCLUDED.peak, "
+		"last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on",
 		"INSERT INTO %1$s.customer_rule_tag (customer_id, tag, since) "
 		"SELECT $1, u.tag, pg_catalog.now() FROM pg_catalog.unnest($2) u (tag) ON CONFLICT DO NOTHING",
 		"DELETE FROM %1$s.customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) $1 "

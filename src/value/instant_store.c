@@ -324,7 +324,6 @@ instant_lift(InstantStore *store, int64 customer_id, TimestampTz at, InstantCond
 
 	nulls[3] = isnull ? 'n' : ' ';
 	nulls[4] = condition->no_threshold ? 'n' : ' ';
-	run_plan(store, INSTANT_LIFT, args, nulls, SPI_OK_SELECT, "lifting a customer");
-	SPI_freetuptable(SPI_tuptable);
+	run_plan(store, INSTANT_LIFT, args, nulls, SPI_OK_INSERT, "lifting a customer");
 	MemoryContextSwitchTo(caller);
 }
