@@ -94,9 +94,11 @@ CREATE OPERATOR >= (
 CREATE OPERATOR CLASS tagset_btree_ops DEFAULT FOR TYPE tagset USING btree AS
     OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
     FUNCTION 1 tagset_cmp(tagset, tagset);
+COMMENT ON OPERATOR CLASS tagset_btree_ops USING btree IS 'order of the lists of sorted tags';
 CREATE OPERATOR CLASS tagset_hash_ops DEFAULT FOR TYPE tagset USING hash AS
     OPERATOR 1 =,
     FUNCTION 1 tagset_hash(tagset), FUNCTION 2 tagset_hash_extended(tagset, bigint);
+COMMENT ON OPERATOR CLASS tagset_hash_ops USING hash IS 'hash of a set of tags, for joins and GROUP BY';
 
 -- Membership. What these answer never depends on more than their arguments and never raises, hence LEAKPROOF.
 

@@ -84,5 +84,7 @@ CREATE OPERATOR >= (
 CREATE OPERATOR CLASS tagquery_btree_ops DEFAULT FOR TYPE tagquery USING btree AS
     OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
     FUNCTION 1 tagquery_cmp(tagquery, tagquery);
+COMMENT ON OPERATOR CLASS tagquery_btree_ops USING btree IS 'order of the canonical forms';
 CREATE OPERATOR CLASS tagquery_hash_ops DEFAULT FOR TYPE tagquery USING hash AS
     OPERATOR 1 =, FUNCTION 1 tagquery_hash(tagquery);
+COMMENT ON OPERATOR CLASS tagquery_hash_ops USING hash IS 'hash of the canonical form, for joins and GROUP BY';

@@ -194,10 +194,12 @@ COMMENT ON OPERATOR >= (audience, audience) IS 'after or equal?';
 CREATE OPERATOR CLASS audience_btree_ops DEFAULT FOR TYPE audience USING btree AS
     OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
     FUNCTION 1 audience_cmp(audience, audience);
+COMMENT ON OPERATOR CLASS audience_btree_ops USING btree IS 'order of the lists of ids';
 CREATE OPERATOR CLASS audience_hash_ops DEFAULT FOR TYPE audience USING hash AS
     OPERATOR 1 =,
     FUNCTION 1 audience_hash(audience),
     FUNCTION 2 audience_hash_extended(audience, bigint);
+COMMENT ON OPERATOR CLASS audience_hash_ops USING hash IS 'hash of a set of ids, for joins and GROUP BY';
 
 -- Aggregates.
 

@@ -38,11 +38,19 @@ CREATE OPERATOR < (LEFTARG = rfm, RIGHTARG = rfm, FUNCTION = rfm_lt, COMMUTATOR 
 CREATE OPERATOR <= (LEFTARG = rfm, RIGHTARG = rfm, FUNCTION = rfm_le, COMMUTATOR = >=, NEGATOR = >, RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
 CREATE OPERATOR > (LEFTARG = rfm, RIGHTARG = rfm, FUNCTION = rfm_gt, COMMUTATOR = <, NEGATOR = <=, RESTRICT = scalargtsel, JOIN = scalargtjoinsel);
 CREATE OPERATOR >= (LEFTARG = rfm, RIGHTARG = rfm, FUNCTION = rfm_ge, COMMUTATOR = <=, NEGATOR = <, RESTRICT = scalargesel, JOIN = scalargejoinsel);
+COMMENT ON OPERATOR = (rfm, rfm) IS 'the same score';
+COMMENT ON OPERATOR <> (rfm, rfm) IS 'different scores';
+COMMENT ON OPERATOR < (rfm, rfm) IS 'before in the order by r, then f, then m';
+COMMENT ON OPERATOR <= (rfm, rfm) IS 'before in the order by r, then f, then m, or the same';
+COMMENT ON OPERATOR > (rfm, rfm) IS 'after in the order by r, then f, then m';
+COMMENT ON OPERATOR >= (rfm, rfm) IS 'after in the order by r, then f, then m, or the same';
 CREATE OPERATOR CLASS rfm_ops DEFAULT FOR TYPE rfm USING btree AS
     OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
     FUNCTION 1 rfm_cmp(rfm, rfm), FUNCTION 2 rfm_sortsupport(internal), FUNCTION 4 btequalimage(oid);
+COMMENT ON OPERATOR CLASS rfm_ops USING btree IS 'order by r, then f, then m';
 CREATE OPERATOR CLASS rfm_hash_ops DEFAULT FOR TYPE rfm USING hash AS
     OPERATOR 1 =, FUNCTION 1 rfm_hash(rfm), FUNCTION 2 rfm_hash_extended(rfm, bigint);
+COMMENT ON OPERATOR CLASS rfm_hash_ops USING hash IS 'hash of a score, for joins and GROUP BY';
 
 CREATE TYPE rfm_model;
 CREATE FUNCTION rfm_model_in(cstring) RETURNS rfm_model LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

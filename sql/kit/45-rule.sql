@@ -51,6 +51,7 @@ COMMENT ON OPERATOR <> (rule, rule) IS 'different in canonical form';
 CREATE OPERATOR CLASS rule_hash_ops DEFAULT FOR TYPE rule USING hash AS
     OPERATOR 1 =,
     FUNCTION 1 rule_hash(rule);
+COMMENT ON OPERATOR CLASS rule_hash_ops USING hash IS 'hash of the canonical form, for joins and GROUP BY';
 
 CREATE FUNCTION rule_columns(rule rule) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

@@ -106,8 +106,10 @@ COMMENT ON OPERATOR >= (purchase_months, purchase_months) IS 'after in the order
 CREATE OPERATOR CLASS purchase_months_ops DEFAULT FOR TYPE purchase_months USING btree AS
     OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
     FUNCTION 1 purchase_months_cmp(purchase_months, purchase_months);
+COMMENT ON OPERATOR CLASS purchase_months_ops USING btree IS 'order of the bytes, for DISTINCT and set operations';
 CREATE OPERATOR CLASS purchase_months_hash_ops DEFAULT FOR TYPE purchase_months USING hash AS
     OPERATOR 1 =, FUNCTION 1 purchase_months_hash(purchase_months);
+COMMENT ON OPERATOR CLASS purchase_months_hash_ops USING hash IS 'hash of the bytes, for joins and GROUP BY';
 
 -- The triggers of the order path.
 

@@ -150,6 +150,8 @@ BEGIN
         INSERT INTO settings (store_version, time_zone, currency, language)
         VALUES (crm.library_version(), create_store.time_zone, create_store.currency, create_store.language);
         PERFORM crm.run_script(crm.seed_script());
+        -- A table never analysed is taken for ten pages; joined to itself that makes thousands of rows of one.
+        ANALYZE settings;
     END IF;
     PERFORM crm.write_manifest(name);
 END

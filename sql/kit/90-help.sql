@@ -8,24 +8,25 @@ BEGIN ATOMIC
     FROM (VALUES
         ('stores', 'making, naming and looking after stores 店铺', 'create_store drop_store rename_store adopt_store upgrade_store grant_access revoke_access health repair_triggers'),
         ('customers', 'finding people and their archive 客户档案', 'find_or_create_customer find_or_create_customers search_contact set_contact timeline find_customer customer_360_at describe_columns'),
-        ('orders', 'orders in, sums right 订单', 'capture_orders release_orders import_orders recount_customers set_currency_rate summary_window'),
-        ('tags', 'tags and groups 标签', 'tag_customer untag_customer tag_customers untag_customers put_tag count_tags audience_of tag_members merge_tags rename_tag expire_tags fold_tag_audience check_tag_audience'),
-        ('points', 'points and growth value 积分', 'earn redeem hold capture release refund restore mature adjust transfer convert post_points points_balance_at points_expiring expire_points mature_points check_in invited_by points_leaderboard redeem_reward cancel_reward'),
-        ('ledger', 'proving the points ledger 积分账本', 'points_verify points_checkpoint points_proof points_verify_checkpoints'),
+        ('orders', 'orders in, sums right 订单', 'capture_orders release_orders import_orders recount_customers set_currency_rate summary_window source_tree add_event_partition shop_date'),
+        ('tags', 'tags and groups 标签', 'tag_customer untag_customer tag_customers untag_customers put_tag count_tags audience_of tag_members merge_tags rename_tag expire_tags fold_tag_audience check_tag_audience recount_tag_audience all_customers'),
+        ('points', 'points and growth value 积分', 'earn redeem hold capture release refund restore mature adjust transfer convert post_points points_balance_at points_expiring expire_points mature_points check_in invited_by settle_invitations earn_for points_leaderboard redeem_reward cancel_reward'),
+        ('ledger', 'proving the points ledger 积分账本', 'points_verify points_checkpoint points_proof points_verify_checkpoints points_verify_since'),
         ('tiers', 'membership tiers 会员等级', 'install_preset evaluate_tiers grant_tier lock_tier tier_at tier_progress tier_warning tier_benefits use_benefit price_for return_until'),
-        ('value', 'RFM, lifetime value, churn 客户价值', 'refit_rfm customer_rfm_at refit_value_models customer_value churn_warning refit_value_classes value_ranking record_lifecycle lifecycle_matrix refit_lifecycle'),
+        ('value', 'RFM, lifetime value, churn 客户价值', 'refit_rfm customer_rfm_at refit_value_models customer_value churn_warning refit_value_classes value_ranking buyer_history model_check customer_lifecycle_at record_lifecycle lifecycle_matrix refit_lifecycle'),
         ('segments', 'segments and tags by rule 人群', 'segment_members segment_size segment_difference freeze_segment apply_tag_rules matches_rule'),
-        ('privacy', 'masks, clear values, rights of the person 隐私', 'mask_column apply_masks check_masks reveal set_reveal_limit access_report export_customer erase_customer restrict_customer apply_retention check_privacy'),
+        ('privacy', 'masks, clear values, rights of the person 隐私', 'mask_column apply_masks check_masks reveal set_reveal_limit access_report export_customer erase_customer erasure_receipts replay_erasures restrict_customer apply_retention check_privacy'),
         ('consent', 'who may be written to 授权', 'give_consent withdraw_consent may_contact contact_refusal contactable'),
-        ('service', 'chats, tickets, follow-ups 客服', 'record_interaction open_ticket assign_ticket move_ticket rate_ticket escalate_tickets plan_follow_up claim_follow_ups finish_follow_up response_report'),
-        ('surveys', 'satisfaction 满意度', 'publish_survey submit_survey close_survey csat nps'),
-        ('care', 'birthdays, holidays, communities 关怀', 'care_due care_occasions holiday_date join_community leave_community'),
+        ('service', 'chats, tickets, follow-ups 客服', 'record_interaction open_ticket assign_ticket move_ticket rate_ticket escalate_tickets plan_follow_ups plan_follow_up claim_follow_ups finish_follow_up release_follow_up cancel_follow_up add_working_time response_report'),
+        ('surveys', 'satisfaction 满意度', 'publish_survey copy_survey submit_survey close_survey csat nps csat_by nps_by'),
+        ('care', 'birthdays, holidays, communities 关怀', 'care_due care_occasions holiday_date join_community leave_community record_community_activity'),
         ('coupons', 'coupons 优惠券', 'issue_coupon claim_coupon lock_coupon redeem_coupon return_coupon expire_coupons coupon_discount'),
-        ('campaigns', 'campaigns, messages, automation 营销活动', 'freeze_campaign launch_campaign cancel_campaign campaign_effect queue_message claim_outbox sent_outbox failed_outbox start_automations run_automations'),
+        ('campaigns', 'campaigns, messages, automation 营销活动', 'freeze_campaign launch_campaign cancel_campaign campaign_effect queue_message render_message tell_orders tell_order claim_outbox sent_outbox failed_outbox outbox_event start_automations run_automations'),
+        ('activities', 'draws, games, courses 抽奖, 互动, 课程', 'open_draw enter_draw close_draw run_draw draw_export hand_prize cancel_draw play_game game_leaderboard join_activity attend_activity leave_activity activity_report activity_leaderboard earn_event'),
         ('recommendation', 'what to offer next 推荐', 'learn_baskets recommend next_category'),
         ('duplicates', 'one person, one customer 去重合并', 'find_duplicates decide_duplicate merge_customers undo_merge confirm_contact'),
-        ('exchange', 'files in and out, the feed of changes 数据交换', 'import_file import_orders export_csv export_clear export_store import_store watch_changes unwatch_changes change_feed next_changes ack_changes reset_changes prune_changes'),
-        ('reports', 'figures and the report page 报表', 'report_html report_svg access_report')
+        ('exchange', 'files in and out, the feed of changes 数据交换', 'import_file read_import import_orders export_csv export_clear export_store import_store watch_changes unwatch_changes change_feed next_changes ack_changes reset_changes renumber_changes prune_changes'),
+        ('reports', 'figures and the report page 报表', 'report_html report_svg category_forecast access_report')
     ) t (topic, about, verbs);
 END;
 COMMENT ON FUNCTION help_topics() IS 'the topics of crm.help() and the verbs of each';

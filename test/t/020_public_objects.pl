@@ -57,18 +57,5 @@ my %objects = map { $_ => 1 } split /\n/, sql(q{
     WHERE n.nspname IN ('crm', 'shop')});
 is(join(' ', grep { !$objects{$_} } $map =~ /\b((?:shop|crm)\.[a-z_0-9]+)/g), '', 'every object that the map names is there');
 
-# The examples of the README run, in the order in which they stand.
-sql('CREATE DATABASE readme');
-my $readme = slurp_file('README.md');
-my $count = 0;
-for my $example ($readme =~ /^```sql\n(.*?)^```/msg)
-{
-    $count++;
-    my ($rc, $out, $err) = $node->psql('readme', $example, on_error_stop => 1);
-    is($err, '', "example $count of the README runs");
-}
-cmp_ok($count, '>=', 4, 'the README has its examples');
-is($node->safe_psql('readme', 'SELECT sum(order_count), sum(spend_total) FROM shop.customer_summary'), '1|299.0000', 'and did what it says');
-
 $node->stop;
 done_testing();
