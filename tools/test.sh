@@ -18,7 +18,7 @@ crm_private "$work"
 
 # The server's user may not be able to read the source folder, so the tests run on a copy.
 mkdir -p "$work/src"
-cp -R test expected tools sql crm.control README.md doc CHANGELOG.md META.json debian Dockerfile "$work/src/" 2>/dev/null || true
+cp -R test expected tools sql src crm.control README.md doc CHANGELOG.md META.json debian Dockerfile "$work/src/" 2>/dev/null || true
 [ "$(id -u)" != 0 ] || chown -R "$crm_user" "$work/src"
 data=${CRM_DATA:-}
 if [ -z "$data" ] && [ -d ../shared/data ]; then

@@ -141,6 +141,7 @@ DECLARE
     step bigint;
     moved bigint;
     last_pass bigint;
+    told timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF batch OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'batch must be positive' USING ERRCODE = 'invalid_parameter_value';
@@ -169,6 +170,10 @@ BEGIN
                 last_pass := last_pass OPERATOR(pg_catalog.+) moved;
                 page := page OPERATOR(pg_catalog.+) step;
                 COMMIT;
+                IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) told OPERATOR(pg_catalog.>) pg_catalog.make_interval(secs => 5) THEN
+                    told := pg_catalog.clock_timestamp();
+                    RAISE NOTICE 'reseal_column: % rows, page % of %', resealed, page, pages;
+                END IF;
             END LOOP;
             -- A row that somebody changed meanwhile may have slipped through: pass again until nothing is left.
             EXIT WHEN last_pass OPERATOR(pg_catalog.=) 0;

@@ -46,4 +46,27 @@ CREATE TABLE job_progress (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE job_progress IS 'how far the long procedures are; cursor is where a stopped one goes on';
+COMMENT ON TABLE job_progress IS 'how far the long procedures are; cursor is where a stopped one goes on. Who calls one is told the same as a notice each five seconds';
+
+CREATE FUNCTION tell_progress() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ran interval;
+BEGIN
+    IF NEW.started_at = OLD.started_at AND (OLD.state <> 'running' OR NEW.done < OLD.done) THEN
+        NEW.started_at := clock_timestamp();
+    END IF;
+    ran := clock_timestamp() - NEW.started_at;
+    IF ran >= interval '5 seconds'
+       AND (NEW.state <> 'running' OR floor(extract(epoch FROM ran) / 5) > floor(extract(epoch FROM OLD.updated_at - NEW.started_at) / 5)) THEN
+        RAISE NOTICE '%: %', NEW.job, CASE WHEN NEW.state <> 'running' THEN format('%s, %s', NEW.state, NEW.done)
+                                           WHEN NEW.total > 0 THEN format('%s of %s (%s %%)', NEW.done, NEW.total, NEW.done * 100 / NEW.total)
+                                           ELSE NEW.done::text END;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION tell_progress() IS 'trigger BEFORE UPDATE FOR EACH ROW of job_progress: says every five seconds how far a job is, and dates the start of a new run';
+CREATE TRIGGER tell_progress BEFORE UPDATE ON job_progress FOR EACH ROW EXECUTE FUNCTION tell_progress();

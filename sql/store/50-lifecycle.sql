@@ -194,17 +194,18 @@ DECLARE
     after_id bigint := '-9223372036854775808';
     done bigint := 0;
     b pg_catalog.record;
+    progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('record_lifecycle', $1, $2, pg_catalog.to_jsonb($3))
+        ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
     LOOP
         EXECUTE pg_catalog.format('SELECT * FROM %s.record_lifecycle_batch($1, $2, $3)', store) INTO b USING after_id, as_of, batch;
         EXIT WHEN b.last_id IS NULL;
         after_id := b.last_id;
         done := done OPERATOR(pg_catalog.+) b.changed;
+        EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
     END LOOP;
-    EXECUTE pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ('record_lifecycle', 'done', $1, $1)
-        ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
-            started_at = excluded.started_at, updated_at = excluded.updated_at$job$, store) USING done;
+    EXECUTE progress USING 'done'::pg_catalog.text, done, NULL::pg_catalog.int8;
     COMMIT;
 END
 $$;

@@ -1,4 +1,4 @@
-# Everything public says what it is for, nothing privileged follows a foreign search_path, and the pages speak of things that are there.
+# Everything public says what it is for, and nothing privileged follows a foreign search_path.
 use strict;
 use warnings;
 
@@ -38,24 +38,6 @@ is( sql(q{
     SELECT p.oid::regprocedure FROM pg_proc p
     WHERE p.pronamespace = 'shop'::regnamespace AND p.prosecdef AND p.prorettype = 'trigger'::regtype AND has_function_privilege('public', p.oid, 'EXECUTE')}),
     '', 'nobody but the owner can attach a privileged trigger function');
-
-# The map of the trade names tests and objects.
-my $map = slurp_file('doc/coverage.md');
-my %known = map { $_ => 1 } (map { /(\w+)\.sql$/ } glob('test/sql/*.sql')), (map { /(\d+)_\w+\.pl$/ } glob('test/t/*.pl'));
-my @rows = grep { /^\| / && !/^\| practice/ } split /\n/, $map;
-cmp_ok(scalar @rows, '>', 30, 'the map has its rows');
-my @lost;
-for my $row (@rows)
-{
-    my $tests = (split /(?<!\\)\|/, $row)[3];
-    push @lost, grep { !$known{$_} } $tests =~ /(\w+)/g;
-}
-is(join(' ', @lost), '', 'every test that the map names is there');
-my %objects = map { $_ => 1 } split /\n/, sql(q{
-    SELECT DISTINCT n.nspname || '.' || o FROM pg_namespace n,
-        LATERAL (SELECT proname AS o FROM pg_proc WHERE pronamespace = n.oid UNION SELECT relname FROM pg_class WHERE relnamespace = n.oid UNION SELECT typname FROM pg_type WHERE typnamespace = n.oid) x
-    WHERE n.nspname IN ('crm', 'shop')});
-is(join(' ', grep { !$objects{$_} } $map =~ /\b((?:shop|crm)\.[a-z_0-9]+)/g), '', 'every object that the map names is there');
 
 $node->stop;
 done_testing();
