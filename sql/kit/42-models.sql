@@ -110,6 +110,9 @@ COMMENT ON FUNCTION expected_purchases(pareto_nbd, double precision) IS 'repeat 
 CREATE FUNCTION purchase_pmf(model bgnbd, horizon double precision, x integer) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'bgnbd_purchase_pmf';
 COMMENT ON FUNCTION purchase_pmf(bgnbd, double precision, integer) IS 'chance of exactly x repeat purchases of a new customer within a horizon. Error: 22023';
+CREATE FUNCTION purchase_pmf(model pareto_nbd, horizon double precision, x integer) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pareto_nbd_purchase_pmf';
+COMMENT ON FUNCTION purchase_pmf(pareto_nbd, double precision, integer) IS 'chance of exactly x repeat purchases of a new customer within a horizon. Error: 22023';
 
 CREATE FUNCTION expected_value(model gamma_gamma, x double precision, mean double precision) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';

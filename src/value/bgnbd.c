@@ -37,7 +37,7 @@ static const char *const names[] = {"r", "alpha", "a", "b"};
 /*
  * Arrange the groups for the likelihood
  */
-static Data *
+static void *
 arrange(const BtydGroups *groups, double unit)
 {
 	Data *data = palloc0(sizeof(Data));
@@ -162,31 +162,18 @@ PG_FUNCTION_INFO_V1(bgnbd_fit_final);
 Datum
 bgnbd_fit_final(PG_FUNCTION_ARGS)
 {
-	BtydGroups *groups = PG_ARGISNULL(0) ? NULL : btyd_groups(PG_GETARG_DATUM(0));
-	BtydProblem problem = {4, names, likelihood, true};
-	double unit;
+	BtydProblem problem = {4, names, likelihood, true, .time = {false, true, false, false}};
 
-	if (groups == NULL || groups->repeats == 0)
-		PG_RETURN_NULL();
-	/* In units of a fortieth of the mean age it is the same problem whatever the unit of time. */
-	unit = groups->mean_t / 40;
-	problem.data = arrange(groups, unit);
-	for (int i = 0; i < problem.params; i++)
-	{
-		problem.start[i] = 1;
-		problem.unit[i] = i == 1 ? unit : 1;
-	}
-	problem.offset = -groups->repeats * log(unit);
-	problem.customers = groups->customers;
-	return btyd_maximize(fcinfo, &problem);
+	return btyd_fit(fcinfo, &problem, arrange);
 }
 
 /*
  * Chance that a customer with this history will buy again
  */
-double
-bgnbd_alive(const Bgnbd *model, double x, double t_x, double t)
+static double
+alive(const double *params, double x, double t_x, double t)
 {
+	const Bgnbd *model = (const Bgnbd *) params;
 	double odds;
 
 	/* The model lets customers leave only at a repeat purchase. */
@@ -230,9 +217,10 @@ between(double low, double high, double part)
 /*
  * Purchases expected within a horizon of a customer who is alive at t (of a new one: x and t are 0)
  */
-double
-bgnbd_expected(const Bgnbd *model, double horizon, double x, double t)
+static double
+expected(const double *params, double horizon, double x, double t)
 {
+	const Bgnbd *model = (const Bgnbd *) params;
 	const double pole = 1e-5;
 	double z = horizon / (model->alpha + t + horizon);
 	double a = model->a;
@@ -252,62 +240,12 @@ bgnbd_expected(const Bgnbd *model, double horizon, double x, double t)
 }
 
 /*
- * Chance that a customer is alive
- */
-PG_FUNCTION_INFO_V1(bgnbd_p_alive);
-Datum
-bgnbd_p_alive(PG_FUNCTION_ARGS)
-{
-	const Bgnbd *model = (const Bgnbd *) btyd_params(fcinfo, 0, 4);
-	double x = PG_GETARG_FLOAT8(1);
-	double t_x = PG_GETARG_FLOAT8(2);
-	double t = PG_GETARG_FLOAT8(3);
-
-	btyd_check_history(x, t_x, t);
-	PG_RETURN_FLOAT8(bgnbd_alive(model, x, t_x, t));
-}
-
-/*
- * Purchases expected of a customer with this history
- */
-PG_FUNCTION_INFO_V1(bgnbd_expected_purchases);
-Datum
-bgnbd_expected_purchases(PG_FUNCTION_ARGS)
-{
-	const Bgnbd *model = (const Bgnbd *) btyd_params(fcinfo, 0, 4);
-	double horizon = PG_GETARG_FLOAT8(1);
-	double x = PG_GETARG_FLOAT8(2);
-	double t_x = PG_GETARG_FLOAT8(3);
-	double t = PG_GETARG_FLOAT8(4);
-
-	btyd_check_horizon(horizon);
-	btyd_check_history(x, t_x, t);
-	PG_RETURN_FLOAT8(bgnbd_expected(model, horizon, x, t) * bgnbd_alive(model, x, t_x, t));
-}
-
-/*
- * Repeat purchases expected of a new customer
- */
-PG_FUNCTION_INFO_V1(bgnbd_expected_purchases_new);
-Datum
-bgnbd_expected_purchases_new(PG_FUNCTION_ARGS)
-{
-	const Bgnbd *model = (const Bgnbd *) btyd_params(fcinfo, 0, 4);
-
-	btyd_check_horizon(PG_GETARG_FLOAT8(1));
-	PG_RETURN_FLOAT8(bgnbd_expected(model, PG_GETARG_FLOAT8(1), 0, 0));
-}
-
-/*
  * Chance of x repeat purchases of a new customer within a horizon
  */
-PG_FUNCTION_INFO_V1(bgnbd_purchase_pmf);
-Datum
-bgnbd_purchase_pmf(PG_FUNCTION_ARGS)
+static double
+pmf(const double *params, double horizon, int32 x)
 {
-	const Bgnbd *model = (const Bgnbd *) btyd_params(fcinfo, 0, 4);
-	double horizon = PG_GETARG_FLOAT8(1);
-	int32 x = PG_GETARG_INT32(2);
+	const Bgnbd *model = (const Bgnbd *) params;
 	double r = model->r;
 	double a = model->a;
 	double b = model->b;
@@ -315,12 +253,6 @@ bgnbd_purchase_pmf(PG_FUNCTION_ARGS)
 	double log_rest = log(model->alpha) - log(model->alpha + horizon);
 	double log_beta = lgamma(a) + lgamma(b) - lgamma(a + b);
 	double result;
-
-	btyd_check_horizon(horizon);
-	if (x < 0)
-		PG_RETURN_FLOAT8(0);
-	if (horizon == 0)
-		PG_RETURN_FLOAT8(x == 0);
 
 	/* Still alive after x purchases. */
 	result = exp(lgamma(a) + lgamma(b + x) - lgamma(a + b + x) - log_beta + lgamma(r + x) - lgamma(r) -
@@ -350,5 +282,7 @@ bgnbd_purchase_pmf(PG_FUNCTION_ARGS)
 			}
 		result += above * exp(lgamma(a + 1) + lgamma(b + x - 1) - lgamma(a + b + x) - log_beta);
 	}
-	PG_RETURN_FLOAT8(result);
+	return result;
 }
+
+const BtydModel bgnbd_model = {alive, expected, pmf};

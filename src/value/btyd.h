@@ -47,6 +47,7 @@ typedef struct BtydProblem
 	BtydLikelihood likelihood;
 	bool analytic; /* likelihood gives the gradient itself */
 	void *data;
+	bool time[BTYD_PARAMS]; /* the parameter is a time */
 	double start[BTYD_PARAMS];
 	double unit[BTYD_PARAMS]; /* a parameter is this times what likelihood sees */
 	double offset; /* added to the log likelihood */
@@ -61,6 +62,10 @@ extern int32 btyd_find(const BtydValues *values, double value);
 
 /* btyd_fit.c */
 extern Datum btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem);
+
+/* The final function of a model of purchases; arrange makes what likelihood reads, times being divided by unit. */
+typedef void *(*BtydArrange)(const BtydGroups *groups, double unit);
+extern Datum btyd_fit(FunctionCallInfo fcinfo, BtydProblem *problem, BtydArrange arrange);
 
 /* The parameters of the model in an argument, cached from call to call; raises unless they are positive. */
 extern const double *btyd_params(FunctionCallInfo fcinfo, int argument, int params);
@@ -94,10 +99,19 @@ typedef struct GammaGamma
 	double v;
 } GammaGamma;
 
-extern double bgnbd_alive(const Bgnbd *model, double x, double t_x, double t);
-extern double bgnbd_expected(const Bgnbd *model, double horizon, double x, double t);
-extern double pareto_nbd_alive(const ParetoNbd *model, double x, double t_x, double t);
-extern double pareto_nbd_expected(const ParetoNbd *model, double horizon, double x, double t);
+/* What a model of purchases foretells, from its parameters. */
+typedef struct BtydModel
+{
+	/* Chance that a customer with this history is still one at t. */
+	double (*alive)(const double *params, double x, double t_x, double t);
+	/* Purchases expected within a horizon of a customer who is one at t (of a new one: x and t are 0). */
+	double (*expected)(const double *params, double horizon, double x, double t);
+	/* Chance of x >= 0 repeat purchases of a new customer within a horizon > 0. */
+	double (*pmf)(const double *params, double horizon, int32 x);
+} BtydModel;
+
+extern const BtydModel bgnbd_model;
+extern const BtydModel pareto_nbd_model;
 extern bool gamma_gamma_expected(const GammaGamma *model, double x, double mean, double *value);
 
 /* btyd_math.c */

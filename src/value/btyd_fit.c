@@ -45,7 +45,7 @@ static double
 value_at(Search *search, const double *logs, double *gradient)
 {
 	BtydProblem *problem = search->problem;
-	double params[BTYD_PARAMS];
+	double params[BTYD_PARAMS] = {0};
 	double value;
 
 	for (int i = 0; i < problem->params; i++)
@@ -92,7 +92,7 @@ climb(Search *search, nlopt_algorithm algorithm, double *logs)
 
 	do
 	{
-		double at[BTYD_PARAMS];
+		double at[BTYD_PARAMS] = {0};
 		double value;
 
 		CHECK_FOR_INTERRUPTS();
@@ -124,13 +124,13 @@ hessian_at(Search *search, const double *logs, Matrix hessian)
 {
 	int n = search->problem->params;
 	double step = search->problem->analytic ? GRADIENT_STEP : HESSIAN_STEP;
-	Matrix raw;
+	Matrix raw = {{0}};
 
 	for (int i = 0; i < n; i++)
 	{
-		double at[BTYD_PARAMS];
-		double above[BTYD_PARAMS];
-		double below[BTYD_PARAMS];
+		double at[BTYD_PARAMS] = {0};
+		double above[BTYD_PARAMS] = {0};
+		double below[BTYD_PARAMS] = {0};
 
 		CHECK_FOR_INTERRUPTS();
 		memcpy(at, logs, sizeof(double) * n);
@@ -172,7 +172,7 @@ invert_information(int n, const Matrix hessian, Matrix inverse)
 		}
 	for (int column = 0; column < n; column++)
 	{
-		double y[BTYD_PARAMS];
+		double y[BTYD_PARAMS] = {0};
 
 		for (int i = 0; i < n; i++)
 		{
@@ -201,9 +201,9 @@ settle(Search *search, double *logs, Matrix covariance)
 
 	for (int step = 0; step < MAX_NEWTON_STEPS; step++)
 	{
-		Matrix hessian;
-		double gradient[BTYD_PARAMS];
-		double next[BTYD_PARAMS];
+		Matrix hessian = {{0}};
+		double gradient[BTYD_PARAMS] = {0};
+		double next[BTYD_PARAMS] = {0};
 		double value = value_at(search, logs, gradient);
 		double gain = 0;
 		double reach = 0;
@@ -258,10 +258,10 @@ btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 {
 	Search search = {problem, NULL, 0};
 	int n = problem->params;
-	double logs[BTYD_PARAMS];
-	double params[BTYD_PARAMS];
+	double logs[BTYD_PARAMS] = {0};
+	double params[BTYD_PARAMS] = {0};
 	double value;
-	Matrix covariance;
+	Matrix covariance = {{0}};
 	bool converged = false;
 	bool identified = false;
 	bool bound = false;
@@ -331,6 +331,27 @@ btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 	values[n + 1] = Float8GetDatum(value + problem->offset);
 	values[n + 2] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+btyd_fit(FunctionCallInfo fcinfo, BtydProblem *problem, BtydArrange arrange)
+{
+	BtydGroups *groups = PG_ARGISNULL(0) ? NULL : btyd_groups(PG_GETARG_DATUM(0));
+	double unit;
+
+	if (groups == NULL || groups->repeats == 0)
+		PG_RETURN_NULL();
+	/* In units of a fortieth of the mean age it is the same problem whatever the unit of time. */
+	unit = groups->mean_t / 40;
+	problem->data = arrange(groups, unit);
+	for (int i = 0; i < problem->params; i++)
+	{
+		problem->start[i] = 1;
+		problem->unit[i] = problem->time[i] ? unit : 1;
+	}
+	problem->offset = -groups->repeats * log(unit);
+	problem->customers = groups->customers;
+	return btyd_maximize(fcinfo, problem);
 }
 
 /* Parameters of the model arguments of a function, and the bytes they were read from. */

@@ -18,8 +18,11 @@ digamma(double x)
 	double y;
 
 	/* By recurrence up to where the asymptotic series is exact to the last digits. */
-	for (; x < 10; x++)
+	while (x < 10)
+	{
 		result -= 1 / x;
+		x += 1;
+	}
 	y = 1 / (x * x);
 	return result + log(x) - 0.5 / x -
 		   y * (1.0 / 12 -

@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#include "miscadmin.h"
+
 #include "value/btyd.h"
 
 /* A number of purchases and a time for which the integral of the likelihood is needed. */
@@ -64,7 +66,7 @@ find_pair(const Data *data, double x, double time)
 /*
  * Arrange the groups for the likelihood
  */
-static Data *
+static void *
 arrange(const BtydGroups *groups, double unit)
 {
 	Data *data = palloc0(sizeof(Data));
@@ -173,31 +175,18 @@ PG_FUNCTION_INFO_V1(pareto_nbd_fit_final);
 Datum
 pareto_nbd_fit_final(PG_FUNCTION_ARGS)
 {
-	BtydGroups *groups = PG_ARGISNULL(0) ? NULL : btyd_groups(PG_GETARG_DATUM(0));
-	BtydProblem problem = {4, names, likelihood, false};
-	double unit;
+	BtydProblem problem = {4, names, likelihood, false, .time = {false, true, false, true}};
 
-	if (groups == NULL || groups->repeats == 0)
-		PG_RETURN_NULL();
-	/* In units of a fortieth of the mean age it is the same problem whatever the unit of time. */
-	unit = groups->mean_t / 40;
-	problem.data = arrange(groups, unit);
-	for (int i = 0; i < problem.params; i++)
-	{
-		problem.start[i] = 1;
-		problem.unit[i] = i == 1 || i == 3 ? unit : 1;
-	}
-	problem.offset = -groups->repeats * log(unit);
-	problem.customers = groups->customers;
-	return btyd_maximize(fcinfo, &problem);
+	return btyd_fit(fcinfo, &problem, arrange);
 }
 
 /*
  * Chance that a customer with this history is alive at t
  */
-double
-pareto_nbd_alive(const ParetoNbd *model, double x, double t_x, double t)
+static double
+alive(const double *params, double x, double t_x, double t)
 {
+	const ParetoNbd *model = (const ParetoNbd *) params;
 	double r = model->r;
 	double s = model->s;
 	double exposure = (r + x) * log(model->alpha + t) + s * log(model->beta + t);
@@ -213,9 +202,10 @@ pareto_nbd_alive(const ParetoNbd *model, double x, double t_x, double t)
 /*
  * Purchases expected within a horizon of a customer who is alive at t (of a new one: x and t are 0)
  */
-double
-pareto_nbd_expected(const ParetoNbd *model, double horizon, double x, double t)
+static double
+expected(const double *params, double horizon, double x, double t)
 {
+	const ParetoNbd *model = (const ParetoNbd *) params;
 	double time = log1p(horizon / (model->beta + t));
 	double power = model->s - 1;
 
@@ -225,49 +215,82 @@ pareto_nbd_expected(const ParetoNbd *model, double horizon, double x, double t)
 	return (model->r + x) * (model->beta + t) / (model->alpha + t) * time;
 }
 
-/*
- * Chance that a customer is alive
- */
-PG_FUNCTION_INFO_V1(pareto_nbd_p_alive);
-Datum
-pareto_nbd_p_alive(PG_FUNCTION_ARGS)
+/* What the integral below is made of: its integrand at w = time / (alpha + time). */
+typedef struct Leaving
 {
-	const ParetoNbd *model = (const ParetoNbd *) btyd_params(fcinfo, 0, 4);
-	double x = PG_GETARG_FLOAT8(1);
-	double t_x = PG_GETARG_FLOAT8(2);
-	double t = PG_GETARG_FLOAT8(3);
+	double x;
+	double power; /* of 1 - w */
+	double decline; /* of 1 - w + ratio w */
+	double ratio;
+	double end; /* of the integral */
+	double rest; /* 1 - end */
+	double log_factor;
+} Leaving;
 
-	btyd_check_history(x, t_x, t);
-	PG_RETURN_FLOAT8(pareto_nbd_alive(model, x, t_x, t));
+/*
+ * Integrand at a part of the way to the end, given with its complement, which near the end is the exact one
+ */
+static double
+leaving_at(const Leaving *leaving, double part, double complement)
+{
+	double w = leaving->end * part;
+	double left = leaving->rest + leaving->end * complement;
+
+	if (w <= 0 || left <= 0)
+		return 0;
+	return exp(leaving->log_factor + leaving->x * log(w) + leaving->power * log(left) -
+			   leaving->decline * log(left + leaving->ratio * w));
 }
 
 /*
- * Purchases expected of a customer with this history
+ * Integral of a positive function by the double exponential rule, its step halved until nothing changes
  */
-PG_FUNCTION_INFO_V1(pareto_nbd_expected_purchases);
-Datum
-pareto_nbd_expected_purchases(PG_FUNCTION_ARGS)
+static double
+integrate(const Leaving *leaving)
 {
-	const ParetoNbd *model = (const ParetoNbd *) btyd_params(fcinfo, 0, 4);
-	double horizon = PG_GETARG_FLOAT8(1);
-	double x = PG_GETARG_FLOAT8(2);
-	double t_x = PG_GETARG_FLOAT8(3);
-	double t = PG_GETARG_FLOAT8(4);
+	double step = 0.5;
+	int places = 8; /* to each side: beyond, nothing is left of the function's domain */
+	double sum = 0;
+	double before = -1;
+	double value = 0;
 
-	btyd_check_horizon(horizon);
-	btyd_check_history(x, t_x, t);
-	PG_RETURN_FLOAT8(pareto_nbd_expected(model, horizon, x, t) * pareto_nbd_alive(model, x, t_x, t));
+	for (int level = 0; level < 10 && (level < 4 || !(fabs(value - before) <= 1e-13 * value)); level++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		before = value;
+		/* Of each later level the places between those of the levels before. */
+		for (int n = level == 0 ? -places : 1 - places; n <= places; n += level == 0 ? 1 : 2)
+		{
+			double u = M_PI * sinh(n * step);
+			double part = 1 / (1 + exp(-u));
+			double complement = 1 / (1 + exp(u));
+
+			sum += M_PI * cosh(n * step) * part * complement * leaving_at(leaving, part, complement);
+		}
+		value = sum * step * leaving->end;
+		step /= 2;
+		places *= 2;
+	}
+	return value;
 }
 
 /*
- * Repeat purchases expected of a new customer
+ * Chance of x repeat purchases of a new customer within a horizon
  */
-PG_FUNCTION_INFO_V1(pareto_nbd_expected_purchases_new);
-Datum
-pareto_nbd_expected_purchases_new(PG_FUNCTION_ARGS)
+static double
+pmf(const double *params, double horizon, int32 x)
 {
-	const ParetoNbd *model = (const ParetoNbd *) btyd_params(fcinfo, 0, 4);
+	const ParetoNbd *model = (const ParetoNbd *) params;
+	double r = model->r;
+	double s = model->s;
+	double z = horizon / (model->alpha + horizon);
+	double rest = model->alpha / (model->alpha + horizon);
+	double ratio = model->alpha / model->beta;
+	double ways = lgamma(r + x) - lgamma(r) - lgamma(x + 1.0);
+	Leaving leaving = {x, r + s - 1, s + 1, ratio, z, rest, ways + log(s) + log(ratio)};
 
-	btyd_check_horizon(PG_GETARG_FLOAT8(1));
-	PG_RETURN_FLOAT8(pareto_nbd_expected(model, PG_GETARG_FLOAT8(1), 0, 0));
+	/* Alive to the end, or left on the way, when all of them had come. */
+	return exp(ways + r * log(rest) + x * log(z) - s * log1p(horizon / model->beta)) + integrate(&leaving);
 }
+
+const BtydModel pareto_nbd_model = {alive, expected, pmf};

@@ -91,6 +91,17 @@ typedef struct RuleNode
 	bool memo_valid;
 } RuleNode;
 
+/*
+ * An argument of a node
+ */
+static inline RuleNode *
+rule_argument(const RuleNode *node, int n)
+{
+	if (n < 0 || n >= list_length(node->args))
+		elog(ERROR, "a rule's node of kind %d has no argument %d", node->kind, n);
+	return list_nth(node->args, n);
+}
+
 typedef struct RuleColumn
 {
 	const char *name;

@@ -43,13 +43,29 @@ find_operator(CompiledRule *rule, const char *schema, const char *name, Oid left
 }
 
 /*
+ * Type of an argument
+ */
+static RuleType
+argument_type(const RuleNode *node, int n)
+{
+	return rule_argument(node, n)->type;
+}
+
+/*
+ * The same as PostgreSQL calls it
+ */
+static Oid
+argument_oid(const RuleNode *node, int n)
+{
+	return rule_type_oid(argument_type(node, n));
+}
+
+/*
  * Look up operators, functions and constants of a bound tree. False when it asks for what only SQL can answer.
  */
 static bool
 compile(CompiledRule *rule, RuleNode *node, const char *zone)
 {
-	RuleNode *left = node->args ? linitial(node->args) : NULL;
-	RuleNode *right = node->args ? llast(node->args) : NULL;
 	ListCell *cell;
 
 	check_stack_depth();
@@ -68,17 +84,17 @@ compile(CompiledRule *rule, RuleNode *node, const char *zone)
 		case RULE_OP:
 			if (node->type == RULE_BOOL || node->type == RULE_TEXT || node->type == RULE_INTERVAL ||
 				(node->type == RULE_NUMERIC && list_length(node->args) == 2))
-				node->function = find_operator(rule, left->type == RULE_TAGSET ? CRM_SCHEMA : "pg_catalog", node->name,
-											   rule_type_oid(left->type), rule_type_oid(right->type));
+				node->function = find_operator(rule, argument_type(node, 0) == RULE_TAGSET ? CRM_SCHEMA : "pg_catalog", node->name,
+											   argument_oid(node, 0), argument_oid(node, list_length(node->args) - 1));
 			return true;
 		case RULE_IN:
 		case RULE_DISTINCT:
 			node->function =
-				find_operator(rule, "pg_catalog", "=", rule_type_oid(left->type), rule_type_oid(left->type));
+				find_operator(rule, "pg_catalog", "=", argument_oid(node, 0), argument_oid(node, 0));
 			return true;
 		case RULE_BETWEEN:
 			node->function =
-				find_operator(rule, "pg_catalog", "<=", rule_type_oid(left->type), rule_type_oid(left->type));
+				find_operator(rule, "pg_catalog", "<=", argument_oid(node, 0), argument_oid(node, 0));
 			return true;
 		case RULE_LIKE:
 			node->function = find_operator(rule, "pg_catalog", node->name[0] == 'L' ? "~~" : "~~*", TEXTOID, TEXTOID);
@@ -86,8 +102,8 @@ compile(CompiledRule *rule, RuleNode *node, const char *zone)
 		case RULE_FUNC:
 			if (strcmp(node->name, "greatest") == 0 || strcmp(node->name, "least") == 0)
 				node->function = find_operator(rule, "pg_catalog", node->name[0] == 'g' ? ">" : "<",
-											   rule_type_oid(left->type), rule_type_oid(left->type));
-			else if (left->type == RULE_TAGSET)
+											   argument_oid(node, 0), argument_oid(node, 0));
+			else if (argument_type(node, 0) == RULE_TAGSET)
 			{
 				Oid types[2] = {rule_type_oid(RULE_TAGSET), TEXTOID};
 				Oid function = LookupFuncName(list_make2(makeString(CRM_SCHEMA), makeString((char *)node->name)),
@@ -399,7 +415,7 @@ evaluate_in(Evaluation *e, RuleNode *node, Datum *result)
 {
 	Datum value;
 
-	if (evaluate(e, linitial(node->args), &value))
+	if (evaluate(e, rule_argument(node, 0), &value))
 		return true;
 	*result = BoolGetDatum(node->negated);
 	for (int i = 1; i < list_length(node->args); i++)
@@ -425,12 +441,12 @@ evaluate_between(Evaluation *e, RuleNode *node, Datum *result)
 	Datum value;
 	Datum low;
 	Datum high;
-	bool no_low = evaluate(e, lsecond(node->args), &low);
-	bool no_high = evaluate(e, lthird(node->args), &high);
+	bool no_low = evaluate(e, rule_argument(node, 1), &low);
+	bool no_high = evaluate(e, rule_argument(node, 2), &high);
 	bool below;
 	bool above;
 
-	if (evaluate(e, linitial(node->args), &value))
+	if (evaluate(e, rule_argument(node, 0), &value))
 		return true;
 	below = !no_low && !DatumGetBool(FunctionCall2Coll(node->function, DEFAULT_COLLATION_OID, low, value));
 	above = !no_high && !DatumGetBool(FunctionCall2Coll(node->function, DEFAULT_COLLATION_OID, value, high));
@@ -444,7 +460,6 @@ evaluate_between(Evaluation *e, RuleNode *node, Datum *result)
 static bool
 evaluate(Evaluation *e, RuleNode *node, Datum *result)
 {
-	RuleNode *first = node->args ? linitial(node->args) : NULL;
 	Datum value = 0;
 	bool isnull;
 
@@ -467,16 +482,16 @@ evaluate(Evaluation *e, RuleNode *node, Datum *result)
 		case RULE_OR:
 			return evaluate_boolean(e, node, result);
 		case RULE_NOT:
-			isnull = evaluate(e, first, &value);
+			isnull = evaluate(e, rule_argument(node, 0), &value);
 			*result = BoolGetDatum(!DatumGetBool(value));
 			return isnull;
 		case RULE_OP:
 			return evaluate_operator(e, node, result);
 		case RULE_LIKE:
-			if (evaluate(e, first, &value))
+			if (evaluate(e, rule_argument(node, 0), &value))
 				return true;
 			*result = BoolGetDatum(DatumGetBool(FunctionCall2Coll(node->function, DEFAULT_COLLATION_OID, value,
-																  ((RuleNode *)lsecond(node->args))->value)) !=
+																  rule_argument(node, 1)->value)) !=
 								   node->negated);
 			return false;
 		case RULE_IN:
@@ -486,8 +501,8 @@ evaluate(Evaluation *e, RuleNode *node, Datum *result)
 		case RULE_DISTINCT:
 		{
 			Datum other;
-			bool a = evaluate(e, first, &value);
-			bool b = evaluate(e, lsecond(node->args), &other);
+			bool a = evaluate(e, rule_argument(node, 0), &value);
+			bool b = evaluate(e, rule_argument(node, 1), &other);
 			bool same =
 				a || b ? a && b : DatumGetBool(FunctionCall2Coll(node->function, DEFAULT_COLLATION_OID, value, other));
 
@@ -495,16 +510,16 @@ evaluate(Evaluation *e, RuleNode *node, Datum *result)
 			return false;
 		}
 		case RULE_IS:
-			isnull = evaluate(e, first, &value);
+			isnull = evaluate(e, rule_argument(node, 0), &value);
 			if (node->name[0] == 'N' || node->name[0] == 'U')
 				*result = BoolGetDatum(isnull != node->negated);
 			else
 				*result = BoolGetDatum((!isnull && DatumGetBool(value) == (node->name[0] == 'T')) != node->negated);
 			return false;
 		case RULE_CAST:
-			if (evaluate(e, first, &value))
+			if (evaluate(e, rule_argument(node, 0), &value))
 				return true;
-			*result = evaluate_cast(e, node, first->type, value);
+			*result = evaluate_cast(e, node, argument_type(node, 0), value);
 			return false;
 		case RULE_FUNC:
 			return evaluate_function(e, node, result);

@@ -295,8 +295,6 @@ static void
 put(Target *target, RuleNode *node)
 {
 	StringInfo out = target->out;
-	RuleNode *first = node->args ? linitial(node->args) : NULL;
-	RuleNode *second = list_length(node->args) > 1 ? lsecond(node->args) : NULL;
 
 	check_stack_depth();
 	switch (node->kind)
@@ -332,20 +330,20 @@ put(Target *target, RuleNode *node)
 			break;
 		case RULE_NOT:
 			appendStringInfoString(out, "(NOT ");
-			put(target, first);
+			put(target, rule_argument(node, 0));
 			appendStringInfoChar(out, ')');
 			break;
 		case RULE_OP:
 			put_operator(target, node);
 			break;
 		case RULE_LIKE:
-			put_operation(target, first, "pg_catalog",
+			put_operation(target, rule_argument(node, 0), "pg_catalog",
 						  node->name[0] == 'L' ? (node->negated ? "!~~" : "~~") : (node->negated ? "!~~*" : "~~*"),
-						  second);
+						  rule_argument(node, 1));
 			break;
 		case RULE_IN:
 			appendStringInfoChar(out, '(');
-			put(target, first);
+			put(target, rule_argument(node, 0));
 			appendStringInfo(out, " OPERATOR(pg_catalog.%s (ARRAY[", node->negated ? "<>) ALL" : "=) ANY");
 			for (int i = 1; i < list_length(node->args); i++)
 			{
@@ -357,24 +355,24 @@ put(Target *target, RuleNode *node)
 			break;
 		case RULE_BETWEEN:
 			appendStringInfoChar(out, '(');
-			put_operation(target, first, "pg_catalog", node->negated ? "<" : ">=", second);
+			put_operation(target, rule_argument(node, 0), "pg_catalog", node->negated ? "<" : ">=", rule_argument(node, 1));
 			appendStringInfoString(out, node->negated ? " OR " : " AND ");
-			put_operation(target, first, "pg_catalog", node->negated ? ">" : "<=", lthird(node->args));
+			put_operation(target, rule_argument(node, 0), "pg_catalog", node->negated ? ">" : "<=", rule_argument(node, 2));
 			appendStringInfoChar(out, ')');
 			break;
 		case RULE_DISTINCT:
 			/* Not IS DISTINCT FROM, which would take = from the search_path. */
 			appendStringInfoString(out, node->negated ? "(" : "(NOT (");
-			put_operation(target, first, "pg_catalog", "=", second);
+			put_operation(target, rule_argument(node, 0), "pg_catalog", "=", rule_argument(node, 1));
 			appendStringInfoString(out, " IS TRUE OR (");
-			put(target, first);
+			put(target, rule_argument(node, 0));
 			appendStringInfoString(out, " IS NULL AND ");
-			put(target, second);
+			put(target, rule_argument(node, 1));
 			appendStringInfoString(out, node->negated ? " IS NULL))" : " IS NULL)))");
 			break;
 		case RULE_IS:
 			appendStringInfoChar(out, '(');
-			put(target, first);
+			put(target, rule_argument(node, 0));
 			appendStringInfo(out, " IS %s%s)", node->negated ? "NOT " : "", node->name);
 			break;
 		case RULE_CAST:

@@ -16,19 +16,19 @@
 
 static const struct
 {
-	RuleType type;
 	const char *name;
 	const char *const other_names[4];
+	RuleType type;
 	Oid oid;
-} rule_types[] = {{RULE_BOOL, "boolean", {"bool"}, BOOLOID},
-				  {RULE_INT, "bigint", {"int8", "int4", "int2", "integer"}, INT8OID},
-				  {RULE_INT, "bigint", {"int", "smallint"}, INT8OID},
-				  {RULE_NUMERIC, "numeric", {"decimal"}, NUMERICOID},
-				  {RULE_FLOAT, "double precision", {"float8", "float4"}, FLOAT8OID},
-				  {RULE_TEXT, "text", {"varchar"}, TEXTOID},
-				  {RULE_DATE, "date", {NULL}, DATEOID},
-				  {RULE_TIMESTAMPTZ, "timestamptz", {NULL}, TIMESTAMPTZOID},
-				  {RULE_INTERVAL, "interval", {NULL}, INTERVALOID}};
+} rule_types[] = {{"boolean", {"bool"}, RULE_BOOL, BOOLOID},
+				  {"bigint", {"int8", "int4", "int2", "integer"}, RULE_INT, INT8OID},
+				  {"bigint", {"int", "smallint"}, RULE_INT, INT8OID},
+				  {"numeric", {"decimal"}, RULE_NUMERIC, NUMERICOID},
+				  {"double precision", {"float8", "float4"}, RULE_FLOAT, FLOAT8OID},
+				  {"text", {"varchar"}, RULE_TEXT, TEXTOID},
+				  {"date", {NULL}, RULE_DATE, DATEOID},
+				  {"timestamptz", {NULL}, RULE_TIMESTAMPTZ, TIMESTAMPTZOID},
+				  {"interval", {NULL}, RULE_INTERVAL, INTERVALOID}};
 
 RuleType
 rule_type_of_name(const char *name)

@@ -129,34 +129,34 @@ $$;
 
 SELECT * FROM differing();
 SELECT setseed(0.36);
-INSERT INTO customer (joined_at) SELECT now() - random() * interval '4 years' FROM generate_series(1, 900);
+INSERT INTO customer (joined_at) SELECT now() - random() * interval '4 years' FROM generate_series(1, 300);
 INSERT INTO customer (joined_at, status, merged_into) VALUES (now(), 'merged', 1);
 -- Orders of four years and some days ahead, at equal moments too; refunds, discounts, orders that do not count.
 INSERT INTO purchase (customer_id, channel, order_no, status, amount, refunded, discount, cost, ordered_at, paid_at, history)
 SELECT c.id, c.channel, 'o' || c.i, CASE WHEN random() < 0.1 THEN 'pending' ELSE 'paid' END, c.amount,
        CASE WHEN random() < 0.1 THEN c.amount WHEN random() < 0.2 THEN round(c.amount / 3, 2) ELSE 0 END,
        CASE WHEN random() < 0.3 THEN 5 ELSE 0 END, CASE WHEN random() < 0.5 THEN round(c.amount / 2, 2) END, c.at, c.at, true
-FROM (SELECT i, 1 + floor(power(random(), 3) * 700)::bigint AS id, (ARRAY['mall', 'tmall', 'jd'])[1 + i % 3] AS channel,
+FROM (SELECT i, 1 + floor(power(random(), 3) * 250)::bigint AS id, (ARRAY['mall', 'tmall', 'jd'])[1 + i % 3] AS channel,
              round((10 + random() * 400)::numeric, 2) AS amount,
              date_trunc('hour', now()) + interval '5 days' - power(random(), 2) * interval '4 years' AS at
-      FROM generate_series(1, 3000) i) c;
+      FROM generate_series(1, 1000) i) c;
 INSERT INTO purchase (customer_id, channel, order_no, amount, paid_at, history)
 SELECT p.customer_id, 'b', p.order_no || 'b', p.amount, p.paid_at, true FROM purchase p WHERE p.status = 'paid' AND random() < 0.1;
 INSERT INTO purchase_item (customer_id, channel, order_no, line, product, category, amount)
 SELECT p.customer_id, p.channel, p.order_no, n, 'p' || n, (ARRAY['shoes', 'books', 'tea', NULL])[1 + floor(random() * 4)::integer], (10 * n)::numeric
 FROM purchase p CROSS JOIN generate_series(1, 2) n WHERE random() < 0.7;
 INSERT INTO behavior_event (customer_id, at, kind)
-SELECT 1 + floor(random() * 900)::bigint, now() - random() * interval '90 days',
+SELECT 1 + floor(random() * 300)::bigint, now() - random() * interval '90 days',
        (ARRAY['view', 'view', 'cart', 'favourite', 'review_read', 'inquiry'])[1 + floor(random() * 6)::integer]
-FROM generate_series(1, 4000);
+FROM generate_series(1, 1200);
 INSERT INTO behavior_event (customer_id, at, kind)
 SELECT s.customer_id, s.last_order_at - random() * interval '40 days', 'view' FROM customer_summary s WHERE s.order_count > 0;
 INSERT INTO interaction (customer_id, at, channel, direction)
-SELECT 1 + floor(random() * 900)::bigint, now() - random() * interval '90 days', 'phone', CASE WHEN random() < 0.5 THEN 'in' ELSE 'out' END FROM generate_series(1, 500);
+SELECT 1 + floor(random() * 300)::bigint, now() - random() * interval '90 days', 'phone', CASE WHEN random() < 0.5 THEN 'in' ELSE 'out' END FROM generate_series(1, 160);
 INSERT INTO ticket (customer_id, category, subject, state, opened_at, resolved_at, closed_at, satisfaction)
-SELECT 1 + floor(random() * 900)::bigint, 'goods', 's', CASE WHEN i % 2 = 0 THEN 'new' ELSE 'closed' END, now() - interval '9 days',
+SELECT 1 + floor(random() * 300)::bigint, 'goods', 's', CASE WHEN i % 2 = 0 THEN 'new' ELSE 'closed' END, now() - interval '9 days',
        CASE WHEN i % 2 = 1 THEN now() - interval '2 days' END, CASE WHEN i % 2 = 1 THEN date_trunc('day', now()) END, CASE WHEN i % 4 = 1 THEN 1 + i % 5 END
-FROM generate_series(1, 600) i;
+FROM generate_series(1, 200) i;
 ANALYZE;
 SELECT * FROM differing();
 
@@ -166,11 +166,11 @@ INSERT INTO points_entry (customer_id, program, kind, points, source, reference,
 SELECT c.customer_id, 'points', 'earn', 100, 'test', 'r' || c.customer_id, now() + CASE WHEN c.customer_id % 2 = 0 THEN interval '1 second' ELSE interval '1 year' END
 FROM customer c WHERE c.status = 'active' AND c.customer_id % 3 = 0;
 SELECT refit_rfm() IS NOT NULL AS rfm, (refit_value_classes()).value_fit_id IS NOT NULL AS classes;
-UPDATE settings SET model_min_buyers = 100;
+UPDATE settings SET model_min_buyers = 50;
 SELECT (refit_value_models()).state;
 SELECT pg_sleep(1);
 SELECT * FROM differing();
-SELECT count(*) FILTER (WHERE points = 0 AND customer_id % 6 = 0) > 0 AS lapsed, count(p_alive) > 400 AS models, count(DISTINCT tier) AS tiers,
+SELECT count(*) FILTER (WHERE points = 0 AND customer_id % 6 = 0) > 0 AS lapsed, count(p_alive) > 100 AS models, count(DISTINCT tier) AS tiers,
        count(DISTINCT lifecycle) AS stages, count(DISTINCT value_class) AS classes, count(DISTINCT relation) AS relations, count(DISTINCT service_grade) AS grades,
        count(DISTINCT last_channel) AS channels, count(DISTINCT top_category) AS categories, count(DISTINCT satisfaction) AS satisfactions,
        count(*) FILTER (WHERE spend_12m <> spend_total) > 0 AS earlier, count(*) FILTER (WHERE minutes_to_order > 0) > 0 AS looked

@@ -53,6 +53,18 @@ FROM given, generate_series(0, 9) t;
 -- alpha above and below beta, and equal: one formula.
 SELECT round(p_alive(ROW(.55, alpha, .6, 10, NULL, NULL, NULL)::pareto_nbd, 3, 20, 40)::numeric, 8) FROM unnest(ARRAY[9.9999999, 10, 10.0000001]) alpha;
 
+-- Chances of each number of purchases, against the integral over both rates (a grid of 6,001 logs of each); they sum to 1, and to the mean that a closed form gives.
+SELECT n, abs(purchase_pmf(pn_paper, 39, n) / p - 1) < 1e-12 AS equal
+FROM given, (VALUES (0, 0.593625031602343), (1, 0.165562947277165), (2, 0.0824871841163112), (5, 0.0214848283618197), (10, 0.00419343933208015)) v (n, p);
+SELECT r, alpha, s, beta, abs(sum(p) - 1) < 1e-10 AS one, abs(sum(n * p) / expected_purchases(ROW(r, alpha, s, beta, NULL, NULL, NULL)::pareto_nbd, h) - 1) < 1e-9 AS mean
+FROM (VALUES (.553, 10.578, .606, 11.669, 39.0, 600), (.3, 500, .2, .5, 100, 60), (80, 90, 1, 1.5, 10, 100), (2, 1e-3, 2, 1e3, .01, 800), (1e4, 1e4, 1e4, 1e4, 3, 40))
+         v (r, alpha, s, beta, h, last)
+CROSS JOIN generate_series(0, last) n
+CROSS JOIN LATERAL (SELECT purchase_pmf(ROW(r, alpha, s, beta, NULL, NULL, NULL)::pareto_nbd, h, n) AS p) q
+GROUP BY r, alpha, s, beta, h ORDER BY r, alpha;
+SELECT purchase_pmf(pn, 0, 0) AS at_once, purchase_pmf(pn, 0, 1) AS later, purchase_pmf(pn, 30, -1) AS negative, purchase_pmf(pn, 1e300, 3) < 1 AS far FROM given;
+SELECT purchase_pmf(pn, -1, 0) FROM given;
+
 -- Far apart, against the integral over the moment of leaving (Simpson's rule, 200,000 steps).
 SELECT p, round(p_alive(ROW(r, alpha, s, beta, NULL, NULL, NULL)::pareto_nbd, x, t_x, t)::numeric, 8) = p AS equal
 FROM (VALUES (.55, 1, .6, 50, 3, 20, 40, .61139174), (.55, 50, .6, 1, 3, 20, 40, .54167868), (.55, .1, 2.5, 300, 0, 0, 40, .54859252),
