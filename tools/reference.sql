@@ -157,7 +157,7 @@ FROM (VALUES
     (16, 'kit', ARRAY['trigger function'], 'Trigger functions', E'\n| function | what |\n|---|---|'),
     (17, 'kit', ARRAY['table', 'view'], 'Tables and views of the kit', E'\nIn schema `crm`.\n\n| name | columns | what |\n|---|---|---|'),
     (20, 'store', ARRAY['verb'], 'Verbs of a store',
-         E'\nIn the schema of the store. The third column names the [access kinds](../privacy.md#access-kinds) that are granted it; where it is empty, the owner of the store calls it. Procedures (`CALL`) commit by batch, so they run outside a transaction block.\n\n| verb | gives | kinds | what |\n|---|---|---|---|'),
+         E'\nIn the schema of the store. The third column names the [access kinds](../privacy.md#access-kinds) that are granted it. `all`: everybody who may use the schema, with the privileges he has on what it reads and writes. Empty: the owner of the store. Procedures (`CALL`) commit by batch, so they run outside a transaction block.\n\n| verb | gives | kinds | what |\n|---|---|---|---|'),
     (22, 'store', ARRAY['function', 'procedure'], 'Functions behind them',
          E'\nWhat verbs, views and triggers are made of. They may change with any version.\n\n| function | gives | kinds | what |\n|---|---|---|---|'),
     (21, 'store', ARRAY['type', 'domain'], 'Types of a store', E'\n| type | made of | what |\n|---|---|---|')
@@ -170,7 +170,7 @@ SELECT topic, s.part, i.name || ' ' || i.signature, 1,
             WHEN i.kind IN ('table', 'view') THEN format('| %s | %s | %s |', pg_temp.code(i.signature),
                  pg_temp.code((SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attnum > 0 AND NOT a.attisdropped)), pg_temp.cell(i.what))
             WHEN i.layer = 'store' AND s.part IN (20, 22) THEN format('| %s | %s | %s | %s |', pg_temp.code(i.signature), pg_temp.code(i.result),
-                 pg_temp.kinds('routine', i.name), pg_temp.cell(i.what))
+                 CASE WHEN has_function_privilege('public', i.oid, 'EXECUTE') THEN 'all' ELSE pg_temp.kinds('routine', i.name) END, pg_temp.cell(i.what))
             ELSE format('| %s | %s | %s |', pg_temp.code(CASE i.kind WHEN 'procedure' THEN 'CALL ' ELSE '' END || i.signature),
                  CASE WHEN i.kind IN ('cast') OR (i.kind IN ('type') AND i.result = 'base type') THEN i.result ELSE pg_temp.code(i.result) END, pg_temp.cell(i.what)) END
 FROM item i JOIN (VALUES (10, 'kit', 'type'), (10, 'kit', 'domain'), (11, 'kit', 'operator'), (12, 'kit', 'operator class'), (13, 'kit', 'cast'), (14, 'kit', 'function'), (14, 'kit', 'procedure'),
