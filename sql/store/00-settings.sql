@@ -9,6 +9,8 @@ CREATE TABLE settings (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE settings IS 'one row: how this store works';
+COMMENT ON COLUMN settings.language IS 'of names and reports: zh or en';
+COMMENT ON COLUMN settings.created_at IS 'when the store was made';
 COMMENT ON COLUMN settings.store_version IS 'version of crm that made or last upgraded the store';
 COMMENT ON COLUMN settings.time_zone IS 'zone whose days, months and birthdays count';
 COMMENT ON COLUMN settings.currency IS 'ISO 4217 code of every amount';
@@ -47,6 +49,13 @@ CREATE TABLE job_progress (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE job_progress IS 'how far the long procedures are; cursor is where a stopped one goes on. Who calls one is told the same as a notice each five seconds';
+COMMENT ON COLUMN job_progress.job IS 'the procedure, or a part of it';
+COMMENT ON COLUMN job_progress.state IS 'running, done or stopped';
+COMMENT ON COLUMN job_progress.done IS 'rows, or what the job counts';
+COMMENT ON COLUMN job_progress.total IS 'of how many; null when unknown';
+COMMENT ON COLUMN job_progress.cursor IS 'where it goes on';
+COMMENT ON COLUMN job_progress.started_at IS 'of this run';
+COMMENT ON COLUMN job_progress.updated_at IS 'last batch';
 
 CREATE FUNCTION tell_progress() RETURNS trigger
 LANGUAGE plpgsql

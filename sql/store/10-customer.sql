@@ -44,6 +44,13 @@ CREATE TABLE customer (
     CHECK ((status = 'merged') = (merged_into IS NOT NULL))
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE customer IS 'one row a customer, without personal data';
+COMMENT ON COLUMN customer.status IS 'active, restricted, merged or erased';
+COMMENT ON COLUMN customer.merged_into IS 'the customer who this one became by a merge';
+COMMENT ON COLUMN customer.joined_at IS 'when the customer became known';
+COMMENT ON COLUMN customer.occupation IS 'occupation';
+COMMENT ON COLUMN customer.region IS 'region';
+COMMENT ON COLUMN customer.special_needs IS 'what service staff should know';
+COMMENT ON COLUMN customer.attributes IS 'fields of one''s own, for rules as attributes ->> ''key''';
 COMMENT ON COLUMN customer.influence IS 'reach in social media as staff judge it, 0 to 5';
 COMMENT ON COLUMN customer.source IS 'first touch';
 COMMENT ON COLUMN customer.last_source IS 'last touch';
@@ -62,6 +69,16 @@ CREATE TABLE contact (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE contact IS 'personal data of a customer';
+COMMENT ON COLUMN contact.name IS 'name';
+COMMENT ON COLUMN contact.phone IS 'phone number';
+COMMENT ON COLUMN contact.email IS 'e-mail address';
+COMMENT ON COLUMN contact.wechat IS 'WeChat name';
+COMMENT ON COLUMN contact.id_number IS 'number of an identity document';
+COMMENT ON COLUMN contact.address IS 'postal address';
+COMMENT ON COLUMN contact.gender IS 'female, male or other';
+COMMENT ON COLUMN contact.birth_date IS 'day of birth, in birth_calendar';
+COMMENT ON COLUMN contact.birth_calendar IS 'gregorian or lunar: by which the birthday is kept';
+COMMENT ON COLUMN contact.updated_at IS 'last change';
 
 CREATE TABLE identity (
     channel text NOT NULL,
@@ -72,6 +89,9 @@ CREATE TABLE identity (
 );
 CREATE INDEX identity_customer ON identity (customer_id);
 COMMENT ON TABLE identity IS 'one person, many channels: the id that a channel knows the customer by';
+COMMENT ON COLUMN identity.channel IS 'where the customer is known by this id';
+COMMENT ON COLUMN identity.external_id IS 'the id there: account, member number, openid';
+COMMENT ON COLUMN identity.created_at IS 'when it became known';
 
 CREATE TABLE note (
     customer_id bigint NOT NULL REFERENCES customer,
@@ -96,6 +116,8 @@ CREATE TABLE customer_summary (
     months purchase_months NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 75);
 COMMENT ON TABLE customer_summary IS 'what a customer''s purchases add up to; kept exact by the triggers of purchase. Only the key is indexed, so that its updates stay in the page';
+COMMENT ON COLUMN customer_summary.first_order_at IS 'first order that counts';
+COMMENT ON COLUMN customer_summary.last_order_at IS 'last order that counts';
 COMMENT ON COLUMN customer_summary.order_count IS 'orders that count: paid and not refunded in full';
 COMMENT ON COLUMN customer_summary.spend_total IS 'paid minus refunded, without freight';
 COMMENT ON COLUMN customer_summary.refunded_total IS 'given back, orders refunded in full included';

@@ -29,6 +29,14 @@ CREATE TABLE purchase (
 );
 CREATE INDEX purchase_order_at ON purchase USING brin (order_at) WITH (autosummarize = on);
 COMMENT ON TABLE purchase IS 'orders. Spend is net, counted at order_at; unpaid, cancelled and fully refunded orders count nothing';
+COMMENT ON COLUMN purchase.channel IS 'shop or platform of the order';
+COMMENT ON COLUMN purchase.order_no IS 'number there; unique in its channel';
+COMMENT ON COLUMN purchase.freight IS 'not part of amount';
+COMMENT ON COLUMN purchase.ordered_at IS 'when it was placed';
+COMMENT ON COLUMN purchase.paid_at IS 'when it was paid; an order counts from then on';
+COMMENT ON COLUMN purchase.shipped_at IS 'when it was sent';
+COMMENT ON COLUMN purchase.completed_at IS 'when it was received; makes points available';
+COMMENT ON COLUMN purchase.source IS 'source that brought this order';
 COMMENT ON COLUMN purchase.status IS 'pending, paid, shipped, completed, cancelled or refunded';
 COMMENT ON COLUMN purchase.history IS 'imported history: counts in summaries and reports, earns no points';
 COMMENT ON COLUMN purchase.amount IS 'paid for the goods, without freight, in the store''s currency';
@@ -64,6 +72,11 @@ CREATE TABLE purchase_item (
     FOREIGN KEY (customer_id, channel, order_no) REFERENCES purchase ON UPDATE CASCADE ON DELETE CASCADE
 );
 COMMENT ON TABLE purchase_item IS 'lines of an order';
+COMMENT ON COLUMN purchase_item.line IS 'number of the line in the order';
+COMMENT ON COLUMN purchase_item.product IS 'product code';
+COMMENT ON COLUMN purchase_item.category IS 'category, for points, preferences and forecasts';
+COMMENT ON COLUMN purchase_item.quantity IS 'pieces';
+COMMENT ON COLUMN purchase_item.cost IS 'of the line, for the margin';
 COMMENT ON COLUMN purchase_item.amount IS 'paid for the line';
 
 CREATE TABLE purchase_refund (
@@ -79,6 +92,10 @@ CREATE TABLE purchase_refund (
     FOREIGN KEY (customer_id, channel, order_no) REFERENCES purchase ON UPDATE CASCADE ON DELETE CASCADE
 );
 COMMENT ON TABLE purchase_refund IS 'money given back on an order, whole or for one line: the source of purchase.refunded';
+COMMENT ON COLUMN purchase_refund.refund_no IS 'number of the refund; unique in its order';
+COMMENT ON COLUMN purchase_refund.amount IS 'given back';
+COMMENT ON COLUMN purchase_refund.reason IS 'why';
+COMMENT ON COLUMN purchase_refund.at IS 'when';
 
 COMMENT ON COLUMN purchase_refund.line IS 'the line of purchase_item given back; null for the order as a whole';
 

@@ -22,6 +22,11 @@ CREATE TABLE tag (
 );
 CREATE INDEX tag_of_namespace ON tag (namespace);
 COMMENT ON TABLE tag IS 'dictionary of tags. Customers may carry tags that are not in it: those are manual and never expire';
+COMMENT ON COLUMN tag.name_zh IS 'name in Chinese';
+COMMENT ON COLUMN tag.name_en IS 'name in English';
+COMMENT ON COLUMN tag.description IS 'when to give it';
+COMMENT ON COLUMN tag.created_at IS 'when it came into the dictionary';
+COMMENT ON COLUMN tag.created_by IS 'who put it there';
 COMMENT ON COLUMN tag.tag IS 'in canonical form; a trigger folds what is written';
 COMMENT ON COLUMN tag.namespace IS 'what stands before the first colon';
 COMMENT ON COLUMN tag.kind IS 'manual: given by staff; rule: given by a rule; official: given by the platform or the store''s owner, and out of reach of agents';
@@ -63,6 +68,8 @@ CREATE TABLE tag_event (
 );
 CREATE INDEX tag_event_at ON tag_event USING brin (at);
 COMMENT ON TABLE tag_event IS 'each tag that a customer got or lost; written by the triggers of customer';
+COMMENT ON COLUMN tag_event.tag IS 'the tag, as it was named then';
+COMMENT ON COLUMN tag_event.at IS 'when';
 COMMENT ON COLUMN tag_event.added IS 'true: got it; false: lost it';
 COMMENT ON COLUMN tag_event.who IS 'crm.actor, or else the role that made the change';
 COMMENT ON COLUMN tag_event.why IS 'the reason given to the verb, or crm.tag_reason';

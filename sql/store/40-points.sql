@@ -53,6 +53,12 @@ CREATE TABLE points_account (
 ) WITH (fillfactor = 70);
 CREATE INDEX points_account_due ON points_account (next_due);
 COMMENT ON TABLE points_account IS 'the state of a customer''s points as of the last entry, written by the ledger alone; points_balance says what it is now';
+COMMENT ON COLUMN points_account.earned IS 'earned over the account''s life';
+COMMENT ON COLUMN points_account.refunded IS 'clawed back';
+COMMENT ON COLUMN points_account.expired IS 'expired';
+COMMENT ON COLUMN points_account.adjusted IS 'adjusted by hand, up less down';
+COMMENT ON COLUMN points_account.transferred IS 'received less given away';
+COMMENT ON COLUMN points_account.booked_at IS 'moment of the last entry';
 COMMENT ON COLUMN points_account.seq IS 'number of the last entry';
 COMMENT ON COLUMN points_account.available IS 'points that can be spent; below zero what is owed';
 COMMENT ON COLUMN points_account.pending IS 'points earned that are not available yet';
@@ -89,6 +95,9 @@ CREATE TABLE points_entry (
 );
 CREATE INDEX points_entry_reverses ON points_entry (customer_id, program, reverses) WHERE reverses IS NOT NULL;
 COMMENT ON TABLE points_entry IS 'every movement of points, append-only, each account''s entries chained by SHA-256 as doc/points-format.md says';
+COMMENT ON COLUMN points_entry.program IS 'kind of points';
+COMMENT ON COLUMN points_entry.kind IS 'earn, redeem, hold, capture, release, refund, restore, expire, mature, adjust, transfer_in or transfer_out';
+COMMENT ON COLUMN points_entry.source IS 'who posts: with reference and kind the name of the request';
 COMMENT ON COLUMN points_entry.seq IS '1, 2, 3 … within the account; set by the ledger';
 COMMENT ON COLUMN points_entry.points IS 'how many; the kind says whether they come or go, an adjustment has a sign';
 COMMENT ON COLUMN points_entry.balance_after IS 'points available after this entry; set by the ledger';

@@ -21,6 +21,17 @@ CREATE TABLE reward (
            OR kind = 'privilege' AND num_nonnulls(tier, benefit) = 1 AND num_nonnulls(privilege_days, privilege_until) = 1)
 );
 COMMENT ON TABLE reward IS 'the catalogue: what points buy, how many there are, how many a customer may have';
+COMMENT ON COLUMN reward.reward IS 'its code';
+COMMENT ON COLUMN reward.name IS 'what customers read';
+COMMENT ON COLUMN reward.kind IS 'goods, virtual (a code each), coupon, service or privilege';
+COMMENT ON COLUMN reward.program IS 'points of which program';
+COMMENT ON COLUMN reward.points IS 'its price';
+COMMENT ON COLUMN reward.total_limit IS 'how many there are; null without limit';
+COMMENT ON COLUMN reward.customer_limit IS 'how many a customer may have; null without limit';
+COMMENT ON COLUMN reward.coupon_template IS 'for kind coupon';
+COMMENT ON COLUMN reward.valid_from IS 'offered from';
+COMMENT ON COLUMN reward.valid_until IS 'offered until, exclusive';
+COMMENT ON COLUMN reward.active IS 'offered at all';
 COMMENT ON COLUMN reward.tier IS 'a privilege: this tier';
 COMMENT ON COLUMN reward.benefit IS 'or this benefit, of those that tiers can give';
 COMMENT ON COLUMN reward.privilege_days IS 'for so many days; what the customer has of it already is prolonged';

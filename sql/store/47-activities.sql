@@ -16,6 +16,10 @@ ALTER TABLE settings
     ADD COLUMN invite_register_points bigint NOT NULL DEFAULT 0 CHECK (invite_register_points >= 0),
     ADD COLUMN invite_paid_points bigint NOT NULL DEFAULT 20 CHECK (invite_paid_points >= 0),
     ADD COLUMN invite_completed_points bigint NOT NULL DEFAULT 0 CHECK (invite_completed_points >= 0);
+COMMENT ON COLUMN settings.invite_completed_points IS 'for the inviter, when the invited completes a first order';
+COMMENT ON COLUMN settings.invite_register_points IS 'for the inviter, when the invited registers';
+COMMENT ON COLUMN settings.check_in_streak IS 'the bonus comes on each so-many-th day in a row';
+COMMENT ON COLUMN settings.check_in_points IS 'points of a daily check-in';
 COMMENT ON COLUMN settings.check_in_bonus IS 'extra points on each check_in_streak-th day in a row';
 COMMENT ON COLUMN settings.invite_paid_points IS 'for the inviter when the invited has paid a first order; taken back when no paid order of theirs is left';
 

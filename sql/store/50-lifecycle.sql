@@ -11,6 +11,8 @@ ALTER TABLE settings
     ADD COLUMN gap_days_p90 integer CHECK (gap_days_p90 >= gap_days_p50),
     ADD COLUMN gap_days_p97 integer CHECK (gap_days_p97 >= gap_days_p90),
     ADD CONSTRAINT settings_lifecycle CHECK (active_days < dormant_days AND dormant_days < at_risk_days);
+COMMENT ON COLUMN settings.gap_days_p97 IS '97 % of the gaps between orders are shorter; set by refit_lifecycle';
+COMMENT ON COLUMN settings.gap_days_p90 IS '90 % of the gaps between orders are shorter; set by refit_lifecycle';
 COMMENT ON COLUMN settings.lifecycle_by IS 'limits of the life cycle: days (the settings active_days, dormant_days, at_risk_days) or gaps (those that refit_lifecycle finds in the shop''s own purchases)';
 COMMENT ON COLUMN settings.new_days IS 'with one order, and that at most so many days ago, a customer is new';
 COMMENT ON COLUMN settings.active_days IS 'last order at most so many days ago: active';

@@ -12,6 +12,8 @@ ALTER TABLE settings
     ADD COLUMN platform_tag text NOT NULL DEFAULT '88vip',
     ADD COLUMN platform_discount numeric(5,4) NOT NULL DEFAULT 0.95 CHECK (platform_discount > 0 AND platform_discount <= 1),
     ADD COLUMN platform_stacking boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN settings.tier_window_months IS 'length of the window of spend_window and orders_window';
+COMMENT ON COLUMN settings.tier_period_months IS 'length of a cycle';
 COMMENT ON COLUMN settings.tier_period IS 'when a tier is judged again: tier_period_months after the shop day of the upgrade, or at the end of the calendar year';
 COMMENT ON COLUMN settings.tier_window IS 'what spend_window and orders_window count: the last tier_window_months, this calendar year, since the last anniversary of joining, or all';
 COMMENT ON COLUMN settings.tier_downgrade IS 'who does not reach keep falls: not, one step, to the tier whose keep is reached, or to the lowest';
@@ -31,6 +33,10 @@ CREATE TABLE tier (
     code text GENERATED ALWAYS AS (tier) STORED
 );
 COMMENT ON TABLE tier IS 'the ladder of tiers. The lowest seq is what everybody has; tiers without qualify are only granted';
+COMMENT ON COLUMN tier.tier IS 'its code';
+COMMENT ON COLUMN tier.seq IS 'order of the ladder';
+COMMENT ON COLUMN tier.name_zh IS 'name in Chinese';
+COMMENT ON COLUMN tier.name_en IS 'name in English';
 COMMENT ON COLUMN tier.qualify IS 'who rises to it. Of conditions joined by OR, one on spend_total or order_count alone lifts only by the order that crosses it, or who never had the tier';
 COMMENT ON COLUMN tier.keep IS 'who stays at the end of a cycle; null: everybody';
 COMMENT ON COLUMN tier.code IS 'the same as tier: ordinary, silver, gold, diamond in the textbook''s ladder';
@@ -70,6 +76,9 @@ CREATE TABLE tier_member (
 ) WITH (fillfactor = 90);
 CREATE INDEX tier_member_judged ON tier_member (judged_at);
 COMMENT ON TABLE tier_member IS 'customers that have, or had, more than the lowest tier';
+COMMENT ON COLUMN tier_member.tier IS 'tier now';
+COMMENT ON COLUMN tier_member.since IS 'since when';
+COMMENT ON COLUMN tier_member.basis IS 'earned, granted or paid';
 COMMENT ON COLUMN tier_member.period_end IS 'end of the cycle, exclusive; null: never judged again';
 COMMENT ON COLUMN tier_member.judged_at IS 'when it is judged next: period_end, or later by grace and lock';
 COMMENT ON COLUMN tier_member.lock_until IS 'no downgrade before this moment';
@@ -94,6 +103,14 @@ CREATE TABLE tier_change (
     PRIMARY KEY (customer_id, change_no)
 );
 COMMENT ON TABLE tier_change IS 'every change of a tier, append-only';
+COMMENT ON COLUMN tier_change.from_tier IS 'tier before';
+COMMENT ON COLUMN tier_change.to_tier IS 'tier after';
+COMMENT ON COLUMN tier_change.reason IS 'upgrade, period_end, refund, granted, paid, grant_ended or withdrawn';
+COMMENT ON COLUMN tier_change.at IS 'when it holds from';
+COMMENT ON COLUMN tier_change.note IS 'why, by hand';
+COMMENT ON COLUMN tier_change.actor IS 'who, by hand';
+COMMENT ON COLUMN tier_change.booked_at IS 'when it was written';
+COMMENT ON COLUMN tier_change.period_end IS 'end of the cycle that begins, exclusive';
 COMMENT ON COLUMN tier_change.value IS 'what the customer had of the column in condition';
 COMMENT ON COLUMN tier_change.threshold IS 'what condition asks for';
 COMMENT ON COLUMN tier_change.condition IS 'the condition that lifted, or that was not reached';

@@ -96,6 +96,14 @@ CREATE TABLE segment (
     CHECK (rule IS NOT NULL OR query IS NOT NULL OR members IS NOT NULL)
 );
 COMMENT ON TABLE segment IS 'sets of customers: by rule, by tags, by both at once; live, or frozen to those who were in it at frozen_at';
+COMMENT ON COLUMN segment.segment IS 'its code';
+COMMENT ON COLUMN segment.name_zh IS 'name in Chinese';
+COMMENT ON COLUMN segment.name_en IS 'name in English';
+COMMENT ON COLUMN segment.kind IS 'class (of the trade), crowd (found by the system) or own';
+COMMENT ON COLUMN segment.rule IS 'who is in; with query both hold';
+COMMENT ON COLUMN segment.query IS 'who is in, by tags';
+COMMENT ON COLUMN segment.members IS 'once frozen: who was in';
+COMMENT ON COLUMN segment.frozen_at IS 'since when it stays as it is';
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON segment FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 
 CREATE FUNCTION segment_sql(segment text, as_of timestamptz) RETURNS text

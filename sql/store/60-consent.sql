@@ -125,6 +125,14 @@ CREATE TABLE consent (
 );
 CREATE INDEX consent_latest ON consent (customer_id, purpose, at DESC, consent_id DESC);
 COMMENT ON TABLE consent IS 'every yes and no, added only: the latest of a purpose and channel counts';
+COMMENT ON COLUMN consent.purpose IS 'purpose of contact_purpose';
+COMMENT ON COLUMN consent.given IS 'true: yes; false: no, or withdrawn';
+COMMENT ON COLUMN consent.at IS 'when the person said so';
+COMMENT ON COLUMN consent.source IS 'person, staff, guardian or import';
+COMMENT ON COLUMN consent.policy_version IS 'the privacy policy it rests on';
+COMMENT ON COLUMN consent.actor IS 'crm.actor of who recorded it';
+COMMENT ON COLUMN consent.role IS 'role that recorded it';
+COMMENT ON COLUMN consent.recorded_at IS 'when it was recorded';
 COMMENT ON COLUMN consent.channel IS 'sms, phone, email, wechat, app …; * for all';
 COMMENT ON COLUMN consent.evidence IS 'how it can be shown: form, call, checkbox, address; emptied when the customer is erased';
 CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON consent FOR EACH ROW EXECUTE FUNCTION guard_log('evidence');

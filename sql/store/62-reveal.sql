@@ -24,6 +24,13 @@ CREATE TABLE contact_access (
 );
 CREATE INDEX contact_access_at ON contact_access (at);
 COMMENT ON TABLE contact_access IS 'who saw which clear value, when and what for; never the value. What was rolled back stands in the server log only';
+COMMENT ON COLUMN contact_access.purpose IS 'why it was asked for';
+COMMENT ON COLUMN contact_access.at IS 'when';
+COMMENT ON COLUMN contact_access.actor IS 'crm.actor: the person';
+COMMENT ON COLUMN contact_access.role IS 'role that asked';
+COMMENT ON COLUMN contact_access.login IS 'role that logged in';
+COMMENT ON COLUMN contact_access.application IS 'application_name of the session';
+COMMENT ON COLUMN contact_access.client IS 'address of the client';
 COMMENT ON COLUMN contact_access.field IS 'a field of contact; export for export_customer';
 CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON contact_access FOR EACH ROW EXECUTE FUNCTION guard_log('purpose');
 CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON contact_access EXECUTE FUNCTION guard_log();

@@ -38,6 +38,13 @@ CREATE INDEX interaction_customer_at ON interaction (customer_id, at DESC);
 CREATE INDEX interaction_at ON interaction USING brin (at);
 CREATE UNIQUE INDEX interaction_reference ON interaction (customer_id, channel, reference) WHERE reference IS NOT NULL;
 COMMENT ON TABLE interaction IS 'messages, calls and visits; automatic marks an answer by template, which is no first answer of a person';
+COMMENT ON COLUMN interaction.at IS 'when';
+COMMENT ON COLUMN interaction.channel IS 'qianniu, wechat, qq, douyin, phone, email, sms, shop, app or other';
+COMMENT ON COLUMN interaction.direction IS 'in: of the customer; out: of the shop';
+COMMENT ON COLUMN interaction.automatic IS 'an automatic answer';
+COMMENT ON COLUMN interaction.agent IS 'who answered';
+COMMENT ON COLUMN interaction.topic IS 'what it was about';
+COMMENT ON COLUMN interaction.body IS 'text; erased with the customer';
 COMMENT ON COLUMN interaction.reference IS 'the channel''s own id of the message: recording it again changes nothing';
 
 CREATE TABLE reply_template (

@@ -10,6 +10,12 @@ CREATE TABLE survey (
     PRIMARY KEY (survey, version)
 );
 COMMENT ON TABLE survey IS 'questionnaires; a change makes a new version, so that answers stay with what was asked';
+COMMENT ON COLUMN survey.survey IS 'its code';
+COMMENT ON COLUMN survey.version IS 'published versions do not change';
+COMMENT ON COLUMN survey.title IS 'what customers read';
+COMMENT ON COLUMN survey.state IS 'draft, active or closed';
+COMMENT ON COLUMN survey.valid_days IS 'how long an invitation can be answered';
+COMMENT ON COLUMN survey.created_at IS 'when it was drafted';
 
 CREATE TABLE survey_question (
     survey text NOT NULL,

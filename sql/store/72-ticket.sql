@@ -93,6 +93,26 @@ CREATE UNIQUE INDEX ticket_reference ON ticket (customer_id, channel, reference)
 CREATE INDEX ticket_waiting ON ticket (deadline_at) WHERE answered_at IS NULL;
 CREATE INDEX ticket_open ON ticket (assignee, severity DESC, opened_at) WHERE state <> 'closed';
 COMMENT ON TABLE ticket IS 'what customers complain of, ask and suggest; severity 4 is the gravest';
+COMMENT ON COLUMN ticket.kind IS 'complaint, question, suggestion, return or praise';
+COMMENT ON COLUMN ticket.category IS 'what it is about';
+COMMENT ON COLUMN ticket.severity IS '1 to 4, the gravest';
+COMMENT ON COLUMN ticket.channel IS 'where it came in';
+COMMENT ON COLUMN ticket.subject IS 'in a line';
+COMMENT ON COLUMN ticket.body IS 'what the customer said';
+COMMENT ON COLUMN ticket.product IS 'product concerned';
+COMMENT ON COLUMN ticket.order_channel IS 'order concerned: its channel';
+COMMENT ON COLUMN ticket.order_no IS 'and number';
+COMMENT ON COLUMN ticket.reference IS 'number elsewhere; once a customer and reference';
+COMMENT ON COLUMN ticket.state IS 'new, answered, working, waiting, resolved, closed or reopened';
+COMMENT ON COLUMN ticket.assignee IS 'agent who has it';
+COMMENT ON COLUMN ticket.escalation IS 'level it was raised to, 0 to 3';
+COMMENT ON COLUMN ticket.opened_at IS 'when it came';
+COMMENT ON COLUMN ticket.answered_at IS 'first answer';
+COMMENT ON COLUMN ticket.resolved_at IS 'when it was resolved';
+COMMENT ON COLUMN ticket.closed_at IS 'when it was closed';
+COMMENT ON COLUMN ticket.root_cause IS 'what caused it; improvements go by this';
+COMMENT ON COLUMN ticket.resolution IS 'what was done for the customer';
+COMMENT ON COLUMN ticket.satisfaction IS 'what the customer thinks of it, 1 to 5';
 COMMENT ON COLUMN ticket.deadline_at IS 'until when a person must have answered, in working time';
 
 CREATE TABLE ticket_event (

@@ -42,6 +42,20 @@ CREATE TABLE follow_up (
 );
 CREATE INDEX follow_up_queue ON follow_up (priority DESC, due_at) WHERE state IN ('open', 'claimed');
 COMMENT ON TABLE follow_up IS 'tasks to get in touch with a customer; reference is what it is about, so that a plan makes it once';
+COMMENT ON COLUMN follow_up.plan IS 'why';
+COMMENT ON COLUMN follow_up.reference IS 'what it is about; once a customer, plan and reference';
+COMMENT ON COLUMN follow_up.channel IS 'how to reach the customer';
+COMMENT ON COLUMN follow_up.priority IS 'higher ones are claimed first';
+COMMENT ON COLUMN follow_up.due_at IS 'from when it can be claimed';
+COMMENT ON COLUMN follow_up.state IS 'open, claimed, done or cancelled';
+COMMENT ON COLUMN follow_up.claimed_by IS 'agent who has it';
+COMMENT ON COLUMN follow_up.claimed_until IS 'when the lease ends';
+COMMENT ON COLUMN follow_up.attempts IS 'how often it was claimed';
+COMMENT ON COLUMN follow_up.outcome IS 'reached, no_answer, wrong_contact, refused, complaint, ordered or other';
+COMMENT ON COLUMN follow_up.remark IS 'what staff noted';
+COMMENT ON COLUMN follow_up.next_at IS 'when the next one was planned for';
+COMMENT ON COLUMN follow_up.done_at IS 'when it was finished';
+COMMENT ON COLUMN follow_up.done_by IS 'agent who finished it';
 
 COMMENT ON COLUMN follow_up.refused IS 'why it was cancelled when it was to be claimed: opted out, no address …';
 

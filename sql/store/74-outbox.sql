@@ -27,6 +27,21 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_queue ON outbox (due_at) WHERE state = 'pending';
 CREATE INDEX outbox_lease ON outbox (claimed_until) WHERE state = 'claimed';
 COMMENT ON TABLE outbox IS 'messages to send; a key of its own keeps each from being made twice. The text is made from template and payload when it is sent, so no personal data lies here';
+COMMENT ON COLUMN outbox.channel IS 'how it goes';
+COMMENT ON COLUMN outbox.purpose IS 'marketing, service, care or survey';
+COMMENT ON COLUMN outbox.template IS 'message_template; null when payload has the text';
+COMMENT ON COLUMN outbox.payload IS 'values for the placeholders';
+COMMENT ON COLUMN outbox.idempotency_key IS 'for the gateway: the same message, however often it is handed over';
+COMMENT ON COLUMN outbox.due_at IS 'from when it can be claimed';
+COMMENT ON COLUMN outbox.state IS 'pending, claimed, sent, dead or cancelled';
+COMMENT ON COLUMN outbox.attempts IS 'how often it was claimed';
+COMMENT ON COLUMN outbox.claimed_by IS 'worker who has it';
+COMMENT ON COLUMN outbox.claimed_until IS 'when the lease ends';
+COMMENT ON COLUMN outbox.sent_at IS 'acknowledged by the worker';
+COMMENT ON COLUMN outbox.delivered_at IS 'told by the gateway';
+COMMENT ON COLUMN outbox.opened_at IS 'told by the gateway';
+COMMENT ON COLUMN outbox.error IS 'of the last failure';
+COMMENT ON COLUMN outbox.created_at IS 'when it was written';
 
 CREATE FUNCTION queue_message(customer_id bigint, channel text, purpose text, template text, payload jsonb, idempotency_key text,
                               as_of timestamptz DEFAULT now())

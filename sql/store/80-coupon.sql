@@ -39,6 +39,19 @@ CREATE TABLE coupon_template (
 );
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON coupon_template FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 COMMENT ON TABLE coupon_template IS 'kinds of coupons. fixed: value off; threshold: value off from threshold on; percent: value percent off, at most max_discount; gift: a present; freight: no freight';
+COMMENT ON COLUMN coupon_template.template IS 'its code';
+COMMENT ON COLUMN coupon_template.name IS 'what customers read';
+COMMENT ON COLUMN coupon_template.kind IS 'fixed (amount off), threshold (amount off from a sum on), percent, gift or freight';
+COMMENT ON COLUMN coupon_template.value IS 'amount, or percent, off';
+COMMENT ON COLUMN coupon_template.threshold IS 'smallest order';
+COMMENT ON COLUMN coupon_template.max_discount IS 'for percent: at most so much off';
+COMMENT ON COLUMN coupon_template.gift IS 'for gift: what is given';
+COMMENT ON COLUMN coupon_template.valid_from IS 'first moment of its coupons';
+COMMENT ON COLUMN coupon_template.valid_until IS 'last moment, exclusive';
+COMMENT ON COLUMN coupon_template.valid_days IS 'or so many days from issue';
+COMMENT ON COLUMN coupon_template.total_limit IS 'how many there are; null without limit';
+COMMENT ON COLUMN coupon_template.customer_limit IS 'how many a customer may have; null without limit';
+COMMENT ON COLUMN coupon_template.active IS 'can be issued';
 COMMENT ON COLUMN coupon_template.condition IS 'who may have it: a rule over customer_360';
 COMMENT ON COLUMN coupon_template.day_limit IS 'how many a customer may claim on a day of the store';
 COMMENT ON COLUMN coupon_template.claimable IS 'customers may claim it themselves';
@@ -74,6 +87,18 @@ CREATE UNIQUE INDEX coupon_code ON coupon (code);
 CREATE INDEX coupon_ends ON coupon (valid_until) WHERE state IN ('issued', 'locked');
 CREATE INDEX coupon_order ON coupon (customer_id, order_channel, order_no) WHERE order_no IS NOT NULL;
 COMMENT ON TABLE coupon IS 'coupons that customers hold; reference makes issuing idempotent';
+COMMENT ON COLUMN coupon.template IS 'what kind of coupon';
+COMMENT ON COLUMN coupon.code IS 'what the customer shows';
+COMMENT ON COLUMN coupon.reference IS 'why it was issued; once a customer, template and reference';
+COMMENT ON COLUMN coupon.state IS 'issued, locked, redeemed, expired or cancelled';
+COMMENT ON COLUMN coupon.issued_at IS 'when it was issued';
+COMMENT ON COLUMN coupon.valid_from IS 'from when it can be used';
+COMMENT ON COLUMN coupon.valid_until IS 'until when, exclusive';
+COMMENT ON COLUMN coupon.order_channel IS 'channel of the order it is locked for or was used with';
+COMMENT ON COLUMN coupon.order_no IS 'number of that order';
+COMMENT ON COLUMN coupon.locked_until IS 'when the lock ends by itself';
+COMMENT ON COLUMN coupon.redeemed_at IS 'when it was used';
+COMMENT ON COLUMN coupon.discount IS 'what it took off';
 
 CREATE FUNCTION issue_coupon(customer_id bigint, template text, reference text, as_of timestamptz DEFAULT now()) RETURNS coupon
 LANGUAGE plpgsql

@@ -16,6 +16,11 @@ CREATE TABLE message_template (
     body text NOT NULL
 );
 COMMENT ON TABLE message_template IS 'texts with placeholders in braces: {name}, {points}, {tier}, {order_no}, {coupon}, {event}, {link}, {shop}';
+COMMENT ON COLUMN message_template.template IS 'its code';
+COMMENT ON COLUMN message_template.channel IS 'for this channel';
+COMMENT ON COLUMN message_template.purpose IS 'marketing, service, care or survey';
+COMMENT ON COLUMN message_template.title IS 'subject, where the channel has one';
+COMMENT ON COLUMN message_template.body IS 'text with placeholders: {name}, {points}, {tier}, {order_no}, {coupon} …';
 
 CREATE FUNCTION check_message_template() RETURNS trigger
 LANGUAGE plpgsql
@@ -63,6 +68,25 @@ CREATE TABLE campaign (
 );
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON campaign FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 COMMENT ON TABLE campaign IS 'who is to get what: customers that meet all of rule, tag query, segment and audience that are given; a share held out to measure against';
+COMMENT ON COLUMN campaign.campaign IS 'its code';
+COMMENT ON COLUMN campaign.name IS 'what staff read';
+COMMENT ON COLUMN campaign.channel IS 'channel of its messages';
+COMMENT ON COLUMN campaign.purpose IS 'marketing, service, care or survey: which consent it needs';
+COMMENT ON COLUMN campaign.rule IS 'audience by rule; with query, segment and audience: who is in all of them';
+COMMENT ON COLUMN campaign.query IS 'audience by tags';
+COMMENT ON COLUMN campaign.segment IS 'audience by segment';
+COMMENT ON COLUMN campaign.audience IS 'audience given as a set of customers';
+COMMENT ON COLUMN campaign.seed IS 'of the draw of hold-out and variants';
+COMMENT ON COLUMN campaign.scheduled_at IS 'when messages are due; null at the launch';
+COMMENT ON COLUMN campaign.attribution_days IS 'orders within so many days of sending count';
+COMMENT ON COLUMN campaign.message_cost IS 'of one message';
+COMMENT ON COLUMN campaign.fixed_cost IS 'of the campaign';
+COMMENT ON COLUMN campaign.coupon_template IS 'coupon that each message brings';
+COMMENT ON COLUMN campaign.state IS 'draft, frozen, launched or cancelled';
+COMMENT ON COLUMN campaign.frozen_at IS 'when the audience was frozen';
+COMMENT ON COLUMN campaign.launched_at IS 'when the messages were written';
+COMMENT ON COLUMN campaign.target IS 'who is addressed';
+COMMENT ON COLUMN campaign.held_out IS 'who is left out to compare with';
 COMMENT ON COLUMN campaign.holdout IS 'share of the audience that gets nothing, chosen by a hash of the customer and seed: the same customers however often it is frozen';
 COMMENT ON COLUMN campaign.refused IS 'members left out when it was frozen: no consent, no address, or too many messages already';
 
@@ -79,6 +103,7 @@ CREATE TABLE campaign_variant (
 COMMENT ON TABLE campaign_variant IS 'variants of a campaign with their share of the target; the last one takes the rest';
 
 ALTER TABLE outbox ADD COLUMN campaign text, ADD COLUMN variant text;
+COMMENT ON COLUMN outbox.variant IS 'of the campaign';
 COMMENT ON COLUMN outbox.campaign IS 'the campaign that wrote it; one with messages can be neither deleted nor renamed';
 CREATE INDEX outbox_campaign ON outbox (campaign, variant) WHERE campaign IS NOT NULL;
 

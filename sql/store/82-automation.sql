@@ -12,6 +12,12 @@ CREATE TABLE automation (
 );
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON automation FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 COMMENT ON TABLE automation IS 'flows: they begin for a customer when an event happens after since, or when a rule becomes true';
+COMMENT ON COLUMN automation.automation IS 'its name';
+COMMENT ON COLUMN automation.name IS 'what staff read';
+COMMENT ON COLUMN automation.trigger IS 'what begins it: purchase, completed, joined, ticket_closed or rule';
+COMMENT ON COLUMN automation.rule IS 'for trigger rule: begins for a customer when this becomes true';
+COMMENT ON COLUMN automation.since IS 'only events after this moment begin it';
+COMMENT ON COLUMN automation.active IS 'begins runs; those that run go on';
 COMMENT ON COLUMN automation.repeat_days IS 'a customer may begin again after so many days; null for once (rule), or once an order or ticket';
 
 CREATE TABLE automation_step (
@@ -27,6 +33,11 @@ CREATE TABLE automation_step (
 );
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON automation_step FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 COMMENT ON TABLE automation_step IS 'steps in order: after wait since the step before, if the condition holds then (a step whose condition fails is skipped; action end ends the run where its condition holds). params: {"tag"}, {"points"}, {"template"}, {"template", "channel"}, {"channel"}';
+COMMENT ON COLUMN automation_step.step IS 'order of the steps';
+COMMENT ON COLUMN automation_step.wait IS 'how long after the step before';
+COMMENT ON COLUMN automation_step.condition IS 'judged when the step is due: false passes it over; null always holds';
+COMMENT ON COLUMN automation_step.action IS 'tag, untag, points, coupon, message, follow_up or end';
+COMMENT ON COLUMN automation_step.params IS 'what the action needs: {"tag": …}, {"points": n}, {"template": …, "channel": …, "purpose": …}';
 
 CREATE TABLE automation_run (
     customer_id bigint NOT NULL REFERENCES customer,
