@@ -115,6 +115,9 @@ run_release() {
 	log=$dir/$release.pg_upgrade.log
 	if enter "$root" sh /src/crm/tools/test-pg-upgrade.sh "/old/pg$("$crm_pg_config" --bindir)" >"$log" 2>&1; then
 		echo "| $release | $version | $icu | pg_upgrade from $("$crm_pg_config" --version | sed 's/PostgreSQL \([0-9]*\).*/\1/') | $(grep -c '^ok' "$log") | 0 |" >>"$table"
+	elif [ $? = 77 ]; then
+		tail -n 1 "$log"
+		echo "| $release | $version | $icu | pg_upgrade: $(tail -n 1 "$log") | | |" >>"$table"
 	else
 		failed=1
 		tail -n 20 "$log"

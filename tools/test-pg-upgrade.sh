@@ -47,7 +47,15 @@ as_server "$wrapped/pg_ctl" -D "$work/old" -m fast -w stop >/dev/null
 ok "an old cluster with a store"
 
 (cd "$work" && as_server env -C "$work/run" "$new_bin/pg_upgrade" -b "$wrapped" -B "$new_bin" -d "$work/old" -D "$work/new" \
-	-s "$work/run" -U "$crm_user") >"$work/upgrade.log" 2>&1 || { tail -n 40 "$work/upgrade.log"; grep -rhE -A 3 'ERROR|FATAL|error:' "$work/new/pg_upgrade_output.d" | head -n 40; exit 1; }
+	-s "$work/run" -U "$crm_user") >"$work/upgrade.log" 2>&1 || {
+	# Minor releases of 2026 write an attribute that older ones of any branch do not read.
+	if grep -rq 'unrecognized parameter "pg_attver"' "$work/new/pg_upgrade_output.d"; then
+		echo "skipped: $("$new_bin/postgres" --version) does not read what $("$wrapped/postgres" --version) writes: it needs a newer minor release"
+		exit 77
+	fi
+	tail -n 40 "$work/upgrade.log"; grep -rhE -A 3 'ERROR|FATAL|error:' "$work/new/pg_upgrade_output.d" | head -n 40
+	exit 1
+}
 ok "pg_upgrade"
 PGDATA=$work/new
 as_server "$new_bin/pg_ctl" -D "$work/new" -w -l "$work/new.log" -o "-k $work/run -p 54321 -c listen_addresses= -c jit=off" start >/dev/null

@@ -124,7 +124,7 @@ if [ -n "$tap" ]; then
 	run_in "$work/src" prove --verbose --timer $tap >"$out" 2>&1 && status=0 || status=1
 	grep -vE '^(ok|# )' "$out" | head -n 400
 	count_all
-	[ "$status" = 0 ] || grep -E '^(not ok|# )' "$out" | tail -n 80
+	[ "$status" = 0 ] || grep -E '^(not ok|# )' "$out" | grep -vE '^# ( *.std(out|err). =>|[{}]|.$|background_psql|(connect|issuing|results) )' | tail -n 80
 	if [ "$failed" -gt 0 ]; then
 		rm -rf "$top/results/log"
 		mkdir -p "$top/results"

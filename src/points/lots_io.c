@@ -258,6 +258,15 @@ points_lots_send(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Is a moment one that the text form can say: none before year 1
+ */
+static bool
+is_writable(TimestampTz moment)
+{
+	return IS_VALID_TIMESTAMP(moment) && moment >= (date2j(1, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/*
  * Read the binary form, as strictly as the text
  */
 PG_FUNCTION_INFO_V1(points_lots_recv);
@@ -281,8 +290,8 @@ points_lots_recv(PG_FUNCTION_ARGS)
 		lot.expires_at = pq_getmsgint64(in);
 		lot.available_at = pq_getmsgint64(in);
 		if (lot.remaining <= 0 || lot.expires_at == DT_NOBEGIN ||
-			(lot.expires_at != DT_NOEND && !IS_VALID_TIMESTAMP(lot.expires_at)) ||
-			(!TIMESTAMP_NOT_FINITE(lot.available_at) && !IS_VALID_TIMESTAMP(lot.available_at)) ||
+			(lot.expires_at != DT_NOEND && !is_writable(lot.expires_at)) ||
+			(!TIMESTAMP_NOT_FINITE(lot.available_at) && !is_writable(lot.available_at)) ||
 			!add_lot(&lots, &sum, &lot))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),

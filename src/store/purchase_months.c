@@ -70,13 +70,13 @@ month_start(int32 month)
  * Raise for bytes that are not a value
  */
 static void
-corrupt(void)
+corrupt(int code)
 {
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("invalid value of type purchase_months")));
+	ereport(ERROR, (errcode(code), errmsg("invalid value of type purchase_months")));
 }
 
 static uint64
-varint_get(const unsigned char **at, const unsigned char *end)
+varint_get(const unsigned char **at, const unsigned char *end, int code)
 {
 	uint64 value = 0;
 	int shift;
@@ -86,20 +86,20 @@ varint_get(const unsigned char **at, const unsigned char *end)
 		unsigned char byte;
 
 		if (*at >= end)
-			corrupt();
+			corrupt(code);
 		byte = *(*at)++;
 		if (shift == 63 && byte > 1)
-			corrupt();
+			corrupt(code);
 		value |= (uint64) (byte & 0x7F) << shift;
 		if ((byte & 0x80) == 0)
 		{
 			/* The shortest form only, so that equal values have equal bytes. */
 			if (byte == 0 && shift > 0)
-				corrupt();
+				corrupt(code);
 			return value;
 		}
 	}
-	corrupt();
+	corrupt(code);
 	return 0;
 }
 
@@ -127,8 +127,8 @@ unzigzag(uint64 value)
 	return (int64) (value >> 1) ^ -(int64) (value & 1);
 }
 
-MonthBucket *
-months_unpack(const struct varlena *value, int *count)
+static MonthBucket *
+months_read(const struct varlena *value, int *count, int code)
 {
 	const unsigned char *at = (const unsigned char *) VARDATA_ANY(value);
 	const unsigned char *end = at + VARSIZE_ANY_EXHDR(value);
@@ -138,31 +138,37 @@ months_unpack(const struct varlena *value, int *count)
 	int i;
 
 	if (at >= end || *at++ != MONTHS_FORMAT)
-		corrupt();
-	n = varint_get(&at, end);
+		corrupt(code);
+	n = varint_get(&at, end, code);
 	/* Each bucket takes three bytes or more. */
 	if (n > (uint64) (end - at) / 3)
-		corrupt();
+		corrupt(code);
 	buckets = palloc((n + 1) * sizeof(MonthBucket));
 	for (i = 0; i < (int) n; i++)
 	{
-		uint64 step = varint_get(&at, end);
+		uint64 step = varint_get(&at, end, code);
 
 		if (step == 0 || step > MONTH_LAST)
-			corrupt();
+			corrupt(code);
 		month += step;
 		if (month < MONTH_FIRST || month > MONTH_LAST)
-			corrupt();
+			corrupt(code);
 		buckets[i].month = (int32) month;
-		buckets[i].orders = unzigzag(varint_get(&at, end));
-		buckets[i].net = unzigzag(varint_get(&at, end));
+		buckets[i].orders = unzigzag(varint_get(&at, end, code));
+		buckets[i].net = unzigzag(varint_get(&at, end, code));
 		if (buckets[i].orders == 0 && buckets[i].net == 0)
-			corrupt();
+			corrupt(code);
 	}
 	if (at != end)
-		corrupt();
+		corrupt(code);
 	*count = (int) n;
 	return buckets;
+}
+
+MonthBucket *
+months_unpack(const struct varlena *value, int *count)
+{
+	return months_read(value, count, ERRCODE_DATA_CORRUPTED);
 }
 
 struct varlena *
@@ -334,10 +340,10 @@ purchase_months_recv(PG_FUNCTION_ARGS)
 
 	SET_VARSIZE(value, VARHDRSZ + length);
 	pq_copymsgbytes(buf, VARDATA(value), length);
-	buckets = months_unpack(value, &count);
+	buckets = months_read(value, &count, ERRCODE_INVALID_BINARY_REPRESENTATION);
 	canonical = months_pack(buckets, count);
 	if (VARSIZE(canonical) != VARSIZE(value) || memcmp(canonical, value, VARSIZE(value)) != 0)
-		corrupt();
+		corrupt(ERRCODE_INVALID_BINARY_REPRESENTATION);
 	PG_RETURN_POINTER(value);
 }
 

@@ -11,6 +11,9 @@
 
 #include "value/rfm.h"
 
+/* What the text form, which reads it as a double, keeps exact. */
+#define RFM_MAX_CUSTOMERS INT64CONST(1000000000000000)
+
 const char *const rfm_axis_name[RFM_AXES] = {"r", "f", "m"};
 
 /*
@@ -80,8 +83,8 @@ model_problem(RfmModel *model)
 		if (!(model->mean[axis] >= 1 && model->mean[axis] <= model->cuts[axis] + 1))
 			return psprintf("The mean score of %s is not between 1 and %d.", rfm_axis_name[axis], model->cuts[axis] + 1);
 	}
-	if (model->customers < 0)
-		return "The number of customers is negative.";
+	if (model->customers < 0 || model->customers > RFM_MAX_CUSTOMERS)
+		return "The number of customers is no count.";
 	return NULL;
 }
 
@@ -224,7 +227,7 @@ model_from_json(Jsonb *json, const char **problem)
 			return NULL;
 		customers = DatumGetFloat8(
 			DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value.val.numeric)));
-		if (!(customers >= 0 && customers <= 1e15 && customers == floor(customers)))
+		if (!(customers >= 0 && customers <= RFM_MAX_CUSTOMERS && customers == floor(customers)))
 		{
 			*problem = "\"customers\" is not a count.";
 			return NULL;

@@ -5,16 +5,6 @@
  */
 #include "tags/audience.h"
 
-#include <setjmp.h>
-
-#include "lib/stringinfo.h"
-#include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/elog.h"
-#include "utils/memutils.h"
-
 #define FUNCTION(name) extern Datum name(PG_FUNCTION_ARGS)
 FUNCTION(audience_in);
 FUNCTION(audience_out);
@@ -30,171 +20,20 @@ FUNCTION(audience_select);
 FUNCTION(audience_has);
 FUNCTION(audience_split);
 
-/* Errors end the call that raised them. */
-static sigjmp_buf on_error;
+/* Stored bytes were checked, so nothing may find them damaged; and CRoaring must write well. */
+#define FUZZ_IS_BUG(code) ((code) == ERRCODE_DATA_CORRUPTED)
+#define FUZZ_INTERNAL_IS_BUG
+#define FUZZ_LARGEST (256 * 1024 * 1024)
+#include "server.h"
+
+/* What resetting a context calls. */
 static MemoryContextCallback *callbacks;
-volatile sig_atomic_t InterruptPending = false;
-MemoryContext CurrentMemoryContext = NULL;
-
-bool
-errstart(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-bool
-errstart_cold(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-void
-errfinish(const char *file, int line, const char *function)
-{
-	siglongjmp(on_error, 1);
-}
-
-int
-errcode(int code)
-{
-	/* Stored bytes were checked, so nothing may find them damaged; and CRoaring must write well. */
-	if (code == ERRCODE_DATA_CORRUPTED)
-		abort();
-	return 0;
-}
-
-#define MESSAGE_FUNCTION(name, is_bug)                                                                                 \
-	int name(const char *format, ...)                                                                                  \
-	{                                                                                                                  \
-		char message[2048];                                                                                            \
-		va_list args;                                                                                                  \
-		if (is_bug)                                                                                                    \
-			abort();                                                                                                   \
-		va_start(args, format);                                                                                        \
-		vsnprintf(message, sizeof(message), format, args);                                                             \
-		va_end(args);                                                                                                  \
-		return 0;                                                                                                      \
-	}
-MESSAGE_FUNCTION(errmsg, false)
-MESSAGE_FUNCTION(errmsg_internal, true)
-MESSAGE_FUNCTION(errdetail, false)
-MESSAGE_FUNCTION(errdetail_internal, false)
-MESSAGE_FUNCTION(errhint, false)
-
-/* Memory is freed after every input. */
-typedef struct Piece
-{
-	struct Piece *previous;
-	struct Piece *next;
-	Size size;
-	Size padding;
-} Piece;
-static Piece pieces = {&pieces, &pieces, 0, 0};
-
-void *
-palloc(Size size)
-{
-	Piece *piece;
-
-	if (size > 256 * 1024 * 1024)
-		siglongjmp(on_error, 1);
-	piece = malloc(sizeof(Piece) + size);
-	piece->size = size;
-	piece->next = pieces.next;
-	piece->previous = &pieces;
-	pieces.next->previous = piece;
-	pieces.next = piece;
-	return piece + 1;
-}
-
-void *
-palloc0(Size size)
-{
-	return memset(palloc(size), 0, size);
-}
-
-void
-pfree(void *pointer)
-{
-	Piece *piece = (Piece *) pointer - 1;
-
-	piece->previous->next = piece->next;
-	piece->next->previous = piece->previous;
-	free(piece);
-}
-
-void *
-repalloc(void *pointer, Size size)
-{
-	void *result = palloc(size);
-
-	memcpy(result, pointer, Min(size, ((Piece *) pointer - 1)->size));
-	pfree(pointer);
-	return result;
-}
-
-void *
-repalloc_huge(void *pointer, Size size)
-{
-	return repalloc(pointer, size);
-}
-
-void *
-MemoryContextAlloc(MemoryContext context, Size size)
-{
-	return palloc(size);
-}
-
-void *
-MemoryContextAllocZero(MemoryContext context, Size size)
-{
-	return palloc0(size);
-}
 
 void
 MemoryContextRegisterResetCallback(MemoryContext context, MemoryContextCallback *callback)
 {
 	callback->next = callbacks;
 	callbacks = callback;
-}
-
-Size
-mul_size(Size a, Size b)
-{
-	return a * b;
-}
-
-struct varlena *
-pg_detoast_datum(struct varlena *datum)
-{
-	return datum;
-}
-
-int
-pg_mbcliplen(const char *text, int length, int limit)
-{
-	return Min(length, limit);
-}
-
-bool
-scanner_isspace(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-int
-pg_lltoa(int64 value, char *out)
-{
-	return sprintf(out, "%lld", (long long) value);
-}
-
-const char *
-pq_getmsgbytes(StringInfo message, int length)
-{
-	const char *result = message->data + message->cursor;
-
-	message->cursor += length;
-	return result;
 }
 
 static Datum
@@ -330,7 +169,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What resetting a context does. */
 	for (; callbacks != NULL; callbacks = callbacks->next)
 		callbacks->func(callbacks->arg);
-	while (pieces.next != &pieces)
-		pfree(pieces.next + 1);
+	free_pieces();
 	return 0;
 }

@@ -1,190 +1,14 @@
 /*
  * libFuzzer harness for what reads personal data: the masks, the validators and normalisers, and the readers of sealed values,
- * chosen by FUZZ_TARGET. The sources are those of the extension; of the server there are stand-ins here for memory, errors and
- * messages, and a keyring of one key.
+ * chosen by FUZZ_TARGET. The sources are those of the extension; server.h stands in for the server, and a keyring of one key.
  */
 #include "privacy/mask.h"
 #include "privacy/cipher.h"
 #include "privacy/seal.h"
 
-#include <setjmp.h>
-#include <signal.h>
-
-#include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
-#include "utils/memutils.h"
-
-#include <unicode/ustring.h>
-
-/* Errors end the call that raised them. */
-static sigjmp_buf on_error;
-MemoryContext CurrentMemoryContext = NULL;
-MemoryContext TopMemoryContext = NULL;
-volatile sig_atomic_t InterruptPending = false;
-int MyProcPid = 1;
-
-bool
-errstart(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-bool
-errstart_cold(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-void
-errfinish(const char *file, int line, const char *function)
-{
-	siglongjmp(on_error, 1);
-}
-
-int
-errcode(int code)
-{
-	return 0;
-}
-
-/* Messages are made, so that what they read is looked at by the sanitizer. */
-#define MESSAGE_FUNCTION(name)                                                                                         \
-	int name(const char *format, ...)                                                                                  \
-	{                                                                                                                  \
-		char message[2048];                                                                                            \
-		va_list args;                                                                                                  \
-		va_start(args, format);                                                                                        \
-		vsnprintf(message, sizeof(message), format, args);                                                             \
-		va_end(args);                                                                                                  \
-		return 0;                                                                                                      \
-	}
-MESSAGE_FUNCTION(errmsg)
-MESSAGE_FUNCTION(errmsg_internal)
-MESSAGE_FUNCTION(errdetail)
-MESSAGE_FUNCTION(errdetail_internal)
-MESSAGE_FUNCTION(errhint)
-
-/* Memory is freed after every input. */
-typedef struct Piece
-{
-	struct Piece *previous;
-	struct Piece *next;
-	Size size;
-	Size padding;
-} Piece;
-static Piece pieces = {&pieces, &pieces, 0, 0};
-
-void *
-palloc(Size size)
-{
-	Piece *piece;
-
-	if (size > MaxAllocSize)
-		siglongjmp(on_error, 1);
-	piece = malloc(sizeof(Piece) + size);
-	piece->size = size;
-	piece->next = pieces.next;
-	piece->previous = &pieces;
-	pieces.next->previous = piece;
-	pieces.next = piece;
-	return piece + 1;
-}
-
-void *
-palloc0(Size size)
-{
-	return memset(palloc(size), 0, size);
-}
-
-/* What is made once is not freed: its users keep it. */
-void *
-MemoryContextAlloc(MemoryContext context, Size size)
-{
-	return malloc(size);
-}
-
-void *
-MemoryContextAllocZero(MemoryContext context, Size size)
-{
-	return calloc(1, size);
-}
-
-void
-pfree(void *pointer)
-{
-	Piece *piece = (Piece *) pointer - 1;
-
-	piece->previous->next = piece->next;
-	piece->next->previous = piece->previous;
-	free(piece);
-}
-
-void *
-repalloc(void *pointer, Size size)
-{
-	void *result = palloc(size);
-
-	memcpy(result, pointer, Min(size, ((Piece *) pointer - 1)->size));
-	pfree(pointer);
-	return result;
-}
-
-void
-check_stack_depth(void)
-{
-}
-
-void
-ProcessInterrupts(void)
-{
-}
-
-int
-GetDatabaseEncoding(void)
-{
-	return PG_UTF8;
-}
-
-/* As many bytes of whole characters as fit. */
-int
-pg_mbcliplen(const char *s, int length, int limit)
-{
-	int clipped = 0;
-
-	while (clipped < length && clipped + pg_utf_mblen((const unsigned char *) s + clipped) <= limit)
-		clipped += pg_utf_mblen((const unsigned char *) s + clipped);
-	return Min(clipped, length);
-}
-
-struct varlena *
-pg_detoast_datum_packed(struct varlena *datum)
-{
-	return datum;
-}
-
-struct varlena *
-pg_detoast_datum_copy(struct varlena *datum)
-{
-	struct varlena *copy = palloc(VARSIZE_ANY(datum));
-
-	return memcpy(copy, datum, VARSIZE_ANY(datum));
-}
-
-text *
-cstring_to_text_with_len(const char *s, int length)
-{
-	text *result = palloc(VARHDRSZ + length);
-
-	SET_VARSIZE(result, VARHDRSZ + length);
-	memcpy(VARDATA(result), s, length);
-	return result;
-}
-
-text *
-cstring_to_text(const char *s)
-{
-	return cstring_to_text_with_len(s, strlen(s));
-}
+#define FUZZ_TEXT
+#define FUZZ_KEEP
+#include "server.h"
 
 /* The calendar of the server, as far as the sources ask it. */
 const int day_tab[2][13] = {{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0}, {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0}};
@@ -200,15 +24,6 @@ j2date(int jd, int *year, int *month, int *day)
 {
 	*year = 2000;
 	*month = *day = 1;
-}
-
-const char *
-pq_getmsgbytes(StringInfo message, int length)
-{
-	if (length < 0 || length > message->len - message->cursor)
-		siglongjmp(on_error, 1);
-	message->cursor += length;
-	return message->data + message->cursor - length;
 }
 
 /* A keyring of one key, and a person whose key is there. */
@@ -248,19 +63,6 @@ person_key_get(const char *person, int length, bool create, unsigned char *out)
 {
 	memset(out, 'p', KEY_BYTES);
 	return length > 0 && person[0] != 'x';
-}
-
-/* The server takes no text that isn't UTF-8 or has a zero byte. */
-static bool
-is_text(const char *text, int length)
-{
-	UErrorCode status = U_ZERO_ERROR;
-	int32_t needed;
-
-	if (length > 0 && memchr(text, '\0', length) != NULL)
-		return false;
-	u_strFromUTF8(NULL, 0, &needed, text, length, &status);
-	return status == U_BUFFER_OVERFLOW_ERROR || U_SUCCESS(status);
 }
 
 static Datum
@@ -419,7 +221,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	else if (read)
 		abort(); /* a mask raised, or what was read cannot be written or read again */
-	while (pieces.next != &pieces)
-		pfree(pieces.next + 1);
+	free_pieces();
 	return 0;
 }

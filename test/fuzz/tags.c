@@ -1,199 +1,17 @@
 /*
  * libFuzzer harness for what reads tag sets and tag queries: tagset_in, tagset_recv, tagquery_in, tagquery_recv, chosen by
- * FUZZ_TARGET. The sources are those of the extension; of the server there are stand-ins here for memory, errors and
- * messages. What is accepted must be written and read back as the same, and must be canonical.
+ * FUZZ_TARGET. The sources are those of the extension; server.h stands in for the server. What is accepted must be written and read back as the same, and must be canonical.
  */
 #include "tags/tagquery.h"
 
-#include <setjmp.h>
-
 #include "common/hashfn.h"
-#include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/elog.h"
-#include "utils/memutils.h"
-
-#include <unicode/ustring.h>
 
 extern Datum tagset_recv(PG_FUNCTION_ARGS);
 extern Datum tagset_send(PG_FUNCTION_ARGS);
 extern Datum tagquery_recv(PG_FUNCTION_ARGS);
 
-/* Errors end the call that raised them. */
-static sigjmp_buf on_error;
-MemoryContext CurrentMemoryContext = NULL;
-
-bool
-errstart(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-bool
-errstart_cold(int level, const char *domain)
-{
-	return level >= ERROR;
-}
-
-void
-errfinish(const char *file, int line, const char *function)
-{
-	siglongjmp(on_error, 1);
-}
-
-int
-errcode(int code)
-{
-	return 0;
-}
-
-/* Messages are made, so that what they read is looked at by the sanitizer. */
-#define MESSAGE_FUNCTION(name)                                                                                         \
-	int name(const char *format, ...)                                                                                  \
-	{                                                                                                                  \
-		char message[2048];                                                                                            \
-		va_list args;                                                                                                  \
-		va_start(args, format);                                                                                        \
-		vsnprintf(message, sizeof(message), format, args);                                                             \
-		va_end(args);                                                                                                  \
-		return 0;                                                                                                      \
-	}
-MESSAGE_FUNCTION(errmsg)
-MESSAGE_FUNCTION(errmsg_internal)
-MESSAGE_FUNCTION(errdetail)
-MESSAGE_FUNCTION(errdetail_internal)
-MESSAGE_FUNCTION(errhint)
-
-/* Memory is freed after every input. */
-typedef struct Piece
-{
-	struct Piece *previous;
-	struct Piece *next;
-	Size size;
-	Size padding;
-} Piece;
-static Piece pieces = {&pieces, &pieces, 0, 0};
-
-void *
-palloc(Size size)
-{
-	Piece *piece;
-
-	if (size > MaxAllocSize)
-		siglongjmp(on_error, 1);
-	piece = malloc(sizeof(Piece) + size);
-	piece->size = size;
-	piece->next = pieces.next;
-	piece->previous = &pieces;
-	pieces.next->previous = piece;
-	pieces.next = piece;
-	return piece + 1;
-}
-
-void *
-palloc0(Size size)
-{
-	return memset(palloc(size), 0, size);
-}
-
-void
-pfree(void *pointer)
-{
-	Piece *piece = (Piece *) pointer - 1;
-
-	piece->previous->next = piece->next;
-	piece->next->previous = piece->previous;
-	free(piece);
-}
-
-void *
-repalloc(void *pointer, Size size)
-{
-	void *result = palloc(size);
-
-	memcpy(result, pointer, Min(size, ((Piece *) pointer - 1)->size));
-	pfree(pointer);
-	return result;
-}
-
-void
-check_stack_depth(void)
-{
-}
-
-int
-GetDatabaseEncoding(void)
-{
-	return PG_UTF8;
-}
-
-Size
-mul_size(Size a, Size b)
-{
-	return a * b;
-}
-
-struct varlena *
-pg_detoast_datum_packed(struct varlena *datum)
-{
-	return datum;
-}
-
-/* Messages of the protocol. */
-static void
-need(StringInfo message, int length)
-{
-	if (length < 0 || length > message->len - message->cursor)
-		siglongjmp(on_error, 1);
-}
-
-int
-pq_getmsgbyte(StringInfo message)
-{
-	need(message, 1);
-	return (unsigned char) message->data[message->cursor++];
-}
-
-unsigned int
-pq_getmsgint(StringInfo message, int bytes)
-{
-	unsigned int result = 0;
-
-	need(message, bytes);
-	for (int i = 0; i < bytes; i++)
-		result = result << 8 | (unsigned char) message->data[message->cursor++];
-	return result;
-}
-
-/* The server takes no text that isn't UTF-8 or has a zero byte. */
-static bool
-is_text(const char *text, int length)
-{
-	UErrorCode status = U_ZERO_ERROR;
-	int32_t needed;
-
-	if (memchr(text, '\0', length) != NULL)
-		return false;
-	u_strFromUTF8(NULL, 0, &needed, text, length, &status);
-	return status == U_BUFFER_OVERFLOW_ERROR || U_SUCCESS(status);
-}
-
-char *
-pq_getmsgtext(StringInfo message, int length, int *converted)
-{
-	char *result;
-
-	need(message, length);
-	if (!is_text(message->data + message->cursor, length))
-		siglongjmp(on_error, 1);
-	result = palloc(length + 1);
-	memcpy(result, message->data + message->cursor, length);
-	result[length] = '\0';
-	message->cursor += length;
-	*converted = length;
-	return result;
-}
+#define FUZZ_TEXT
+#include "server.h"
 
 /*
  * What a reader gave must be canonical and survive its own text
@@ -302,7 +120,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	else if (read)
 		abort(); /* what was read cannot be written or read again */
-	while (pieces.next != &pieces)
-		pfree(pieces.next + 1);
+	free_pieces();
 	return 0;
 }

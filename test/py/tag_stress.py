@@ -10,6 +10,9 @@ import time
 import psycopg2
 import psycopg2.errors
 
+# Processes that share what is above; since Python 3.14 they would begin anew from the top of this file.
+multiprocessing.set_start_method("fork")
+
 dsn, seed, taggers, seconds = sys.argv[1], *map(int, sys.argv[2:5])
 CUSTOMERS = 3000
 TAGS = [f"t{i}" for i in range(12)] + ["group:a", "group:b", "lifecycle:new", "lifecycle:active", "lifecycle:dormant"]

@@ -1,9 +1,11 @@
-# Faults in every long procedure and in every write: cancelled at random moments, connections lost, a full disk, no memory for
-# locks. Nothing is half-done, the work is taken up again where it stopped, and it ends as it would have without the fault.
+# Faults in every long procedure and in every write: cancelled at random moments, connections lost, the server stopped at once, a full
+# disk, no memory for locks. Nothing is half-done, the work is taken up again where it stopped, and it ends as it would have without the fault.
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use IPC::Run;
+use MIME::Base64;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,7 +17,18 @@ note("CRM_SEED=$seed");
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "fsync = off\njit = off\n");
+my $keyring = abs_path(PostgreSQL::Test::Utils::tempdir) . '/keyring';
+my %key = map { $_ => encode_base64(join('', map { chr(int(rand(256))) } 1 .. 32), '') } qw(1 2);
+sub ring
+{
+    open my $file, '>', "$keyring.new" or die;
+    for (@_) { my ($id, $status) = split /:/; print $file "enc $id $status $key{$id}\n"; }
+    close $file;
+    chmod 0600, "$keyring.new";
+    rename "$keyring.new", $keyring or die;
+}
+ring('1:active');
+$node->append_conf('postgresql.conf', "fsync = off\njit = off\nlog_statement = none\ncrm.keyring_file = '$keyring'\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE origin');
 $node->safe_psql('origin', q{
@@ -31,8 +44,18 @@ $node->safe_psql('origin', q{
         count(earn(c, 50, 'gift', 'later', available_at => now() + interval '40 days')),
         count(hold(c, 10, 'gift', 'held', expires_at => now() + interval '20 days')) FROM generate_series(1, 1500) c;
     UPDATE customer SET tags = tags + 'old' + ('n:' || customer_id % 5);
+    SELECT tag_customers((SELECT audience_agg(customer_id) FROM customer), 'short', NULL, '2027-06-01');
+    INSERT INTO automation (automation, name, trigger, since, active) VALUES ('welcome', 'welcome', 'joined', '2023-12-01', true);
+    INSERT INTO automation_step (automation, step, wait, action, params) VALUES ('welcome', 1, '0', 'tag', '{"tag": "journey:welcome"}'), ('welcome', 2, '0', 'points', '{"points": 20}');
+    INSERT INTO tag_rule (tag, rule) VALUES ('buyer', 'order_count >= 1'), ('large', 'spend_total >= 1500'), ('odd', 'customer_id < 700');
+    UPDATE retention_rule SET active = true, keep = '1 year' WHERE rule = 'silent customers';
+    SELECT watch_changes('{contact}');
+    INSERT INTO contact (customer_id, name) SELECT i, 'n' || i FROM generate_series(1, 1500) i;
+    CREATE TABLE public.vault (id int PRIMARY KEY, v crm.sealed);
+    INSERT INTO public.vault SELECT i, seal('value ' || i, 'vault.v', i::text) FROM generate_series(1, 3000) i;
     ANALYZE;
 });
+ring('1:old', '2:active');
 my $clean = q{
     SELECT 'sums', r.customer_id::text FROM shop.recount_customers() r
     UNION ALL SELECT 'ledger', v.customer_id || ' ' || v.finding FROM shop.points_verify() v
@@ -41,7 +64,10 @@ my $state = q{
     SELECT md5(string_agg(a.customer_id || a.program || a.available || ' ' || a.pending || ' ' || a.held, ',' ORDER BY a.customer_id, a.program)) FROM shop.points_account a;
     SELECT md5(string_agg(c.customer_id || c.tags::text, ',' ORDER BY c.customer_id)) FROM shop.customer c;
     SELECT count(*), md5(string_agg(t.customer_id || coalesce(t.from_tier, '') || t.to_tier, ',' ORDER BY t.customer_id, t.to_tier)) FROM shop.tier_change t;
-    SELECT count(*) FROM shop.lifecycle_change};
+    SELECT count(*) FROM shop.lifecycle_change;
+    SELECT count(*), max(automation) FROM shop.automation_log;
+    SELECT count(*) > 0 FROM shop.change_event;
+    SELECT count(*) FILTER (WHERE crm.sealed_key(v) = 2), count(*) FILTER (WHERE crm.unseal(v, 'vault.v', id::text) = 'value ' || id) FROM public.vault};
 
 my @procedures = (
     [ 'expire_points', q{CALL shop.expire_points('2028-01-01', batch => 100)} ],
@@ -53,7 +79,13 @@ my @procedures = (
     [ 'rename_tag', q{CALL shop.rename_tag('old', 'fresh', batch => 100)} ],
     [ 'merge_tags', q{CALL shop.merge_tags(ARRAY['old', 'n:2'], 'fresh', batch => 100)} ],
     [ 'fold_tag_audience', q{CALL shop.fold_tag_audience()} ],
-    [ 'apply_retention', q{CALL shop.apply_retention('2028-01-01')} ]);
+    [ 'apply_retention', q{CALL shop.apply_retention('2028-01-01')} ],
+    [ 'expire_tags', q{CALL shop.expire_tags('2028-01-01', batch => 100)} ],
+    [ 'run_automations', q{CALL shop.run_automations('2024-01-15', batch => 100)} ],
+    [ 'prune_changes', q{CALL shop.prune_changes(keep => '0', force => true, as_of => '2028-01-01', batch => 100)} ],
+    [ 'reseal_column', q{CALL crm.reseal_column('vault', 'v', batch => 100)} ]);
+is( $node->safe_psql('origin', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p WHERE p.prokind = 'p' AND p.pronamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND p.proname <> 'lapse_points'}),
+    join(' ', sort map { $_->[0] } @procedures), 'every procedure is here; lapse_points is the inner part of three');
 
 sub fresh
 {
@@ -71,13 +103,25 @@ for my $p (@procedures)
     my $wanted = $node->safe_psql('plain', $state);
 
     fresh('faulty');
-    my ($cancelled, $lost, $done) = (0, 0, 0);
+    my ($cancelled, $lost, $stopped, $done) = (0, 0, 0, 0);
     for my $try (1 .. 60)
     {
         # Each try gets a little more time, so that it is stopped at ever later moments and ends at last.
         my $ms = 1 + int(rand(5 + $try * $try));
         my ($rc, $out, $err);
-        if ($try % 3)
+        if ($try == 4)
+        {
+            # The server stops at once and recovers.
+            my $session = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres') =~ s{dbname='postgres'}{dbname=faulty}r, '-c', $call ],
+                '<', \undef, '>', \$out, '2>', \$err);
+            usleep(1000 * (20 + int(rand(60))));
+            $node->stop('immediate');
+            $session->finish;
+            $rc = $session->result(0);
+            $node->start;
+            $stopped++ if $rc;
+        }
+        elsif ($try % 3)
         {
             ($rc, $out, $err) = $node->psql('faulty', "SET statement_timeout = $ms; $call");
         }
@@ -92,16 +136,17 @@ for my $p (@procedures)
         }
         if ($rc == 0) { $done = 1; last; }
         if ($err =~ /canceling statement due to statement timeout/) { $cancelled++; }
-        elsif ($err =~ /terminating connection due to administrator command|server closed the connection/) { $lost++; }
+        elsif ($err =~ /terminating connection due to administrator command|server closed the connection/) { $lost++ unless $try == 4; }
+        elsif ($try == 4) { }
         else { fail("$name: $err"); last; }
     }
-    $faults += $cancelled + $lost;
+    $faults += $cancelled + $lost + $stopped;
     $node->safe_psql('faulty', $call) unless $done;
-    is($node->safe_psql('faulty', $clean), '', "$name: sums, ledger and audiences are clean after $cancelled cancellations and $lost lost connections");
+    is($node->safe_psql('faulty', $clean), '', "$name: sums, ledger and audiences are clean after $cancelled cancellations, $lost lost connections and $stopped stops of the server");
     is($node->safe_psql('faulty', $state), $wanted, "$name: ends as without them");
 }
 
-cmp_ok($faults, '>', 20, "$faults faults were met");
+cmp_ok($faults, '>', 30, "$faults faults were met");
 
 # A write that is cancelled in the middle of a batch leaves nothing of it.
 fresh('faulty');
