@@ -48,7 +48,8 @@ $node->safe_psql('origin', q{
     INSERT INTO automation (automation, name, trigger, since, active) VALUES ('welcome', 'welcome', 'joined', '2023-12-01', true);
     INSERT INTO automation_step (automation, step, wait, action, params) VALUES ('welcome', 1, '0', 'tag', '{"tag": "journey:welcome"}'), ('welcome', 2, '0', 'points', '{"points": 20}');
     INSERT INTO tag_rule (tag, rule) VALUES ('buyer', 'order_count >= 1'), ('large', 'spend_total >= 1500'), ('odd', 'customer_id < 700');
-    UPDATE retention_rule SET active = true, keep = '1 year' WHERE rule = 'silent customers';
+    INSERT INTO interaction (customer_id, channel, direction, at) SELECT i, 'phone', 'in', '2025-03-01' FROM generate_series(1, 1500) i;
+    INSERT INTO retention_rule (rule, action, table_name, time_column, keep, active) VALUES ('calls', 'delete', 'interaction', 'at', '1 year', true);
     SELECT watch_changes('{contact}');
     INSERT INTO contact (customer_id, name) SELECT i, 'n' || i FROM generate_series(1, 1500) i;
     CREATE TABLE public.vault (id int PRIMARY KEY, v crm.sealed);
@@ -67,6 +68,7 @@ my $state = q{
     SELECT count(*) FROM shop.lifecycle_change;
     SELECT count(*), max(automation) FROM shop.automation_log;
     SELECT count(*) > 0 FROM shop.change_event;
+    SELECT count(*) FROM shop.interaction;
     SELECT count(*) FILTER (WHERE crm.sealed_key(v) = 2), count(*) FILTER (WHERE crm.unseal(v, 'vault.v', id::text) = 'value ' || id) FROM public.vault};
 
 my @procedures = (
@@ -79,7 +81,7 @@ my @procedures = (
     [ 'rename_tag', q{CALL shop.rename_tag('old', 'fresh', batch => 100)} ],
     [ 'merge_tags', q{CALL shop.merge_tags(ARRAY['old', 'n:2'], 'fresh', batch => 100)} ],
     [ 'fold_tag_audience', q{CALL shop.fold_tag_audience()} ],
-    [ 'apply_retention', q{CALL shop.apply_retention('2028-01-01')} ],
+    [ 'apply_retention', q{CALL shop.apply_retention('2028-01-01', batch => 100)} ],
     [ 'expire_tags', q{CALL shop.expire_tags('2028-01-01', batch => 100)} ],
     [ 'run_automations', q{CALL shop.run_automations('2024-01-15', batch => 100)} ],
     [ 'prune_changes', q{CALL shop.prune_changes(keep => '0', force => true, as_of => '2028-01-01', batch => 100)} ],
