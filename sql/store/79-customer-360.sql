@@ -19,8 +19,9 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        round(e.views::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
        round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
        e.reviews_read,
-       coalesce((pn.now).available, pa.available, 0) AS points, coalesce((pn.now).pending, pa.pending, 0) AS points_pending,
-       coalesce((gn.now).available, ga.available, 0) AS growth,
+       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).available ELSE coalesce(pa.available, 0) END AS points,
+       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).pending ELSE coalesce(pa.pending, 0) END AS points_pending,
+       CASE WHEN ga.next_due <= now() THEN (points_now(ga, now())).available ELSE coalesce(ga.available, 0) END AS growth,
        coalesce(m.tier, l.base_tier) AS tier, m.since AS tier_since, m.period_end AS tier_until,
        y.lifecycle,
        y.rfm, rfm_segment(y.rfm, l.rfm_model, l.rfm_scheme, l.language) AS rfm_segment,
@@ -84,16 +85,11 @@ CROSS JOIN LATERAL (SELECT CASE l.tier_window
 LEFT JOIN tier_member m ON m.customer_id = c.customer_id
 LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
 LEFT JOIN points_account ga ON ga.customer_id = c.customer_id AND ga.program = 'growth'
-LEFT JOIN LATERAL (SELECT points_now(pa, now()) AS now HAVING pa.next_due <= now()) pn ON true
-LEFT JOIN LATERAL (SELECT points_now(ga, now()) AS now HAVING ga.next_due <= now()) gn ON true
--- The order before the last, where the silence before the last may have been churn.
-LEFT JOIN LATERAL (
-    SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) AS previous_order_at
-    FROM purchase p
-    WHERE p.customer_id = c.customer_id AND s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)) b ON true
 LEFT JOIN LATERAL (
     SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at,
-                           b.previous_order_at, now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
+                           CASE WHEN s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
+                                THEN (SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) FROM purchase p WHERE p.customer_id = c.customer_id) END,
+                           now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
            CASE WHEN s.order_count > 0 THEN
                rfm_score(l.rfm_model,
                          (now() AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date,

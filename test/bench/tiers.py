@@ -4,60 +4,21 @@
 The peer is what a careful writer of PL/pgSQL would write for the textbook's ladder: one loop over a join that brings each
 customer's figures, statements only for who changes, the summary for the totals of a life. It writes to tables with the same
 columns, indexes and foreign keys, and the rows of both are compared. CRM_BENCH_SCALE: 1 is 1,000,000 customers."""
-import os
 import sys
-import time
 
-import psycopg2
+from lib.shop import Shop, scaled
 
-N = max(5000, int(1000000 * float(os.environ.get("CRM_BENCH_SCALE", "1"))))
-db = psycopg2.connect("")
-db.autocommit = True
-sql = db.cursor()
-
-
-def run(text, *values):
-    sql.execute(text, values or None)
-    return sql.fetchone() if sql.description else None
-
-
-def processor():
-    """Seconds of processor time that this session's backend has used."""
-    with open(f"/proc/{backend}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def timed(text, *values):
-    """Seconds that a statement takes, on the wall and of the processor."""
-    start, used = time.perf_counter(), processor()
-    run(text, *values)
-    return time.perf_counter() - start, processor() - used
-
-
-backend = run("SELECT pg_backend_pid()")[0]
-run("SET jit = off")
-# One core each, so that the times of the processor compare.
-run("SET max_parallel_workers_per_gather = 0")
-run("SET client_min_messages = warning")
-run("CREATE EXTENSION IF NOT EXISTS crm")
-run("SELECT crm.create_store('shop')")
-run("SELECT shop.install_preset('textbook')")
-run("SELECT setseed(0.5)")
-run(f"INSERT INTO shop.customer (joined_at) SELECT now() - interval '3 years' FROM generate_series(1, {N})")
-numbers = 0
+N = scaled(1000000, 5000)
+shop = Shop()
+run = shop.run
+timed = shop.timed
 
 
 def orders(count, since, until):
-    """Orders in the order of their moments; a few customers buy much, most little. History, so that only evaluate_tiers judges them."""
-    global numbers
-    run(f"""INSERT INTO shop.purchase (customer_id, order_no, amount, paid_at, history)
-            SELECT 1 + floor(power(random(), 2) * {N})::bigint, 'o' || {numbers} + i, round((10 + random() * random() * 600)::numeric, 2),
-                   timestamptz '{since}' + i * (timestamptz '{until}' - timestamptz '{since}') / {count}, true
-            FROM generate_series(1, {count}) i""")
-    numbers += count
+    shop.orders(count, N, f"timestamptz '{since}'", f"timestamptz '{until}'")
 
 
+shop.customers(N)
 orders(5 * N, "2024-01-01", "2026-02-01")
 run("VACUUM ANALYZE")
 run("CREATE SCHEMA peer")
@@ -181,3 +142,4 @@ print("|---|---|---|---|---|---|---|")
 print("\n".join(rows))
 if differ:
     sys.exit("the outcomes differ")
+shop.check()
