@@ -102,7 +102,7 @@ COMMENT ON COLUMN ticket.body IS 'what the customer said';
 COMMENT ON COLUMN ticket.product IS 'product concerned';
 COMMENT ON COLUMN ticket.order_channel IS 'order concerned: its channel';
 COMMENT ON COLUMN ticket.order_no IS 'and number';
-COMMENT ON COLUMN ticket.reference IS 'number elsewhere; once a customer and reference';
+COMMENT ON COLUMN ticket.reference IS 'number elsewhere; once a customer, channel and reference';
 COMMENT ON COLUMN ticket.state IS 'new, answered, working, waiting, resolved, closed or reopened';
 COMMENT ON COLUMN ticket.assignee IS 'agent who has it';
 COMMENT ON COLUMN ticket.escalation IS 'level it was raised to, 0 to 3';

@@ -29,7 +29,7 @@ CREATE INDEX outbox_lease ON outbox (claimed_until) WHERE state = 'claimed';
 COMMENT ON TABLE outbox IS 'messages to send; a key of its own keeps each from being made twice. The text is made from template and payload when it is sent, so no personal data lies here';
 COMMENT ON COLUMN outbox.channel IS 'how it goes';
 COMMENT ON COLUMN outbox.purpose IS 'marketing, service, care or survey';
-COMMENT ON COLUMN outbox.template IS 'message_template; null when payload has the text';
+COMMENT ON COLUMN outbox.template IS 'text of message_template; null for who makes the text from payload himself';
 COMMENT ON COLUMN outbox.payload IS 'values for the placeholders';
 COMMENT ON COLUMN outbox.idempotency_key IS 'for the gateway: the same message, however often it is handed over';
 COMMENT ON COLUMN outbox.due_at IS 'from when it can be claimed';

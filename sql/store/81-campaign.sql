@@ -77,7 +77,7 @@ COMMENT ON COLUMN campaign.query IS 'audience by tags';
 COMMENT ON COLUMN campaign.segment IS 'audience by segment';
 COMMENT ON COLUMN campaign.audience IS 'audience given as a set of customers';
 COMMENT ON COLUMN campaign.seed IS 'of the draw of hold-out and variants';
-COMMENT ON COLUMN campaign.scheduled_at IS 'when messages are due; null at the launch';
+COMMENT ON COLUMN campaign.scheduled_at IS 'its messages are not due before';
 COMMENT ON COLUMN campaign.attribution_days IS 'orders within so many days of sending count';
 COMMENT ON COLUMN campaign.message_cost IS 'of one message';
 COMMENT ON COLUMN campaign.fixed_cost IS 'of the campaign';
