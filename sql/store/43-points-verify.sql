@@ -1,10 +1,15 @@
 -- Verification of the ledger.
 
-CREATE FUNCTION points_verify(customer_id bigint DEFAULT NULL, program text DEFAULT NULL, part integer DEFAULT 1, parts integer DEFAULT 1)
+CREATE FUNCTION points_verify_rows(only_customer bigint, only_program text, part integer, parts integer)
 RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
 AS $points$
+#variable_conflict use_column
+BEGIN
+    -- Planned with its arguments: for one customer it reads that customer's rows alone.
+    RETURN QUERY
     SELECT v.customer_id, v.program, v.seq, v.finding
     FROM crm.points_verify_entries('points_entry'::regclass, $1, $2, $3, $4) v
     UNION ALL
@@ -58,7 +63,17 @@ AS $points$
                  ('points_checkpoint_leaf', 'points_immutable_row', 'A'),
                  ('points_checkpoint_leaf', 'points_immutable_statement', 'A')) AS w (relation, trigger, state)
     LEFT JOIN pg_trigger t ON t.tgrelid = w.relation AND t.tgname = w.trigger
-    WHERE $1 IS NULL AND $2 IS NULL AND $3 = 1 AND t.tgenabled IS DISTINCT FROM w.state
+    WHERE $1 IS NULL AND $2 IS NULL AND $3 = 1 AND t.tgenabled IS DISTINCT FROM w.state;
+END
+$points$;
+COMMENT ON FUNCTION points_verify_rows(bigint, text, integer, integer) IS 'the rows of points_verify';
+
+CREATE FUNCTION points_verify(customer_id bigint DEFAULT NULL, program text DEFAULT NULL, part integer DEFAULT 1, parts integer DEFAULT 1)
+RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $points$
+    SELECT v.customer_id, v.program, v.seq, v.finding FROM points_verify_rows($1, $2, $3, $4) v
 $points$;
 COMMENT ON FUNCTION points_verify(bigint, text, integer, integer) IS
 'checks the whole ledger, a customer or a program, and gives a row for each account that is wrong with its first bad entry, none when all is well: hashes, arithmetic, lots, numbering, heads, holds, references, notes, and the states of the triggers. Sessions that each take one of parts check in parallel';
