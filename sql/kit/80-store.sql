@@ -104,14 +104,40 @@ END
 $$;
 COMMENT ON FUNCTION require_sealing() IS 'raises unless the current role can seal, open and index values. Errors: CV101 no keyring or no key for a purpose, 42501';
 
+CREATE FUNCTION partition_script(script text, partitions integer) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    open_end CONSTANT text := E'UNIQUE (customer_id, program, kind, reference, source)\n);';
+    parted text := replace(script, open_end, rtrim(open_end, ';') || E' PARTITION BY HASH (customer_id);');
+BEGIN
+    IF parted = script THEN
+        RAISE EXCEPTION 'the script of a store has no points_entry to partition';
+    END IF;
+    -- The triggers of rows come to the partitions by themselves, those of statements do not.
+    RETURN parted || (
+        SELECT string_agg(format('
+CREATE TABLE %1$I PARTITION OF points_entry FOR VALUES WITH (MODULUS %2$s, REMAINDER %3$s);
+CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I
+    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
+ALTER TABLE %1$I ENABLE ALWAYS TRIGGER points_immutable_statement;', format('points_entry_%s', i), partitions, i), '' ORDER BY i)
+        FROM generate_series(0, partitions - 1) i);
+END
+$$;
+COMMENT ON FUNCTION partition_script(text, integer) IS 'the script of a store whose points_entry is partitioned by hash of customer_id';
+
 CREATE FUNCTION create_store(name text, seed boolean DEFAULT true, time_zone text DEFAULT 'Asia/Shanghai',
-                             currency text DEFAULT 'CNY', language text DEFAULT 'zh', sealed boolean DEFAULT false)
+                             currency text DEFAULT 'CNY', language text DEFAULT 'zh', sealed boolean DEFAULT false,
+                             partitions integer DEFAULT 0)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 SET check_function_bodies = on
 AS $$
+DECLARE
+    script text := crm.store_script();
 BEGIN
     PERFORM crm.check_store_name(name);
     IF EXISTS (SELECT FROM crm.stores() s WHERE s.name = create_store.name) THEN
@@ -137,6 +163,14 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'The languages of a store are zh and en.';
     END IF;
 
+    IF partitions IS NULL OR partitions NOT BETWEEN 0 AND 1024 THEN
+        RAISE EXCEPTION 'invalid number of partitions %', partitions
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The ledger has 2 to 1024 partitions, or 0 for none.';
+    END IF;
+    IF partitions > 0 THEN
+        script := crm.partition_script(script, partitions);
+    END IF;
+
     IF sealed THEN
         PERFORM crm.require_sealing();
     END IF;
@@ -145,7 +179,7 @@ BEGIN
     -- The script asks for this comment when it makes the tables, and a dump carries it.
     EXECUTE format('COMMENT ON SCHEMA %I IS %L', name, CASE WHEN sealed THEN 'a sealed store of the extension crm' ELSE 'a store of the extension crm' END);
     PERFORM set_config('search_path', format('%I, crm, pg_temp', name), true);
-    PERFORM crm.run_script(crm.store_script());
+    PERFORM crm.run_script(script);
     IF seed THEN
         INSERT INTO settings (store_version, time_zone, currency, language)
         VALUES (crm.library_version(), create_store.time_zone, create_store.currency, create_store.language);
@@ -156,8 +190,8 @@ BEGIN
     PERFORM crm.write_manifest(name);
 END
 $$;
-COMMENT ON FUNCTION create_store(text, boolean, text, text, text, boolean) IS
-'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. sealed => true keeps names, phones, e-mail and postal addresses, WeChat names and ID numbers as crm.sealed, which takes a keyring and EXECUTE on the functions that open it. Errors: CV101 no keyring, 42501 the owner may not unseal, 42P06 exists, 42939 reserved name, 22023 bad time zone, currency or language';
+COMMENT ON FUNCTION create_store(text, boolean, text, text, text, boolean, integer) IS
+'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. sealed => true keeps names, phones, e-mail and postal addresses, WeChat names and ID numbers as crm.sealed, which takes a keyring and EXECUTE on the functions that open it. partitions => n splits points_entry into n tables by hash of customer_id. Errors: CV101 no keyring, 42501 the owner may not unseal, 42P06 exists, 42939 reserved name, 22023 bad time zone, currency, language or number of partitions';
 
 CREATE FUNCTION drop_store(name text, confirm text) RETURNS void
 LANGUAGE plpgsql

@@ -145,7 +145,9 @@ BEGIN
         FROM pg_trigger g
         JOIN pg_class c ON c.oid = g.tgrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN unnest(expected) e ON split_part(e, ' is ', 1) = format('trigger %I on %I', g.tgname, c.relname)
+        -- A partition's triggers are as those of the whole.
+        JOIN pg_class w ON w.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid) ELSE c.oid END
+        JOIN unnest(expected) e ON split_part(e, ' is ', 1) = format('trigger %I on %I', g.tgname, w.relname)
         WHERE n.nspname = store AND NOT g.tgisinternal
           AND split_part(e, ' is ', 2) <> CASE g.tgenabled WHEN 'O' THEN 'enabled' WHEN 'A' THEN 'always' WHEN 'R' THEN 'replica' ELSE 'disabled' END
     LOOP

@@ -1,5 +1,15 @@
 -- Verification of the ledger.
 
+CREATE FUNCTION points_tables() RETURNS SETOF regclass
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $points$
+    SELECT t.relid FROM pg_partition_tree('points_entry') t WHERE t.isleaf
+    UNION ALL
+    SELECT c.oid FROM pg_class c WHERE c.oid = 'points_entry'::regclass AND c.relkind = 'r'
+$points$;
+COMMENT ON FUNCTION points_tables() IS 'the tables that the entries stand in: points_entry, or its partitions';
+
 CREATE FUNCTION points_verify_rows(only_customer bigint, only_program text, part integer, parts integer)
 RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
 LANGUAGE plpgsql STABLE
@@ -11,7 +21,9 @@ BEGIN
     -- Planned with its arguments: for one customer it reads that customer's rows alone.
     RETURN QUERY
     SELECT v.customer_id, v.program, v.seq, v.finding
-    FROM crm.points_verify_entries('points_entry'::regclass, $1, $2, $3, $4) v
+    FROM (SELECT t.relation FROM points_tables() t (relation) WHERE $1 IS NULL
+          UNION ALL SELECT 'points_entry'::regclass WHERE $1 IS NOT NULL) p
+    CROSS JOIN LATERAL crm.points_verify_entries(p.relation, $1, $2, $3, $4) v
     UNION ALL
     SELECT coalesce(h.customer_id, e.customer_id), coalesce(h.program, e.program), coalesce(h.seq, e.seq),
            CASE WHEN h.seq IS NULL THEN 'the hold of this entry is missing in points_hold'
@@ -52,10 +64,11 @@ BEGIN
            CASE WHEN t.oid IS NULL THEN 'missing'
                 ELSE CASE t.tgenabled WHEN 'O' THEN 'enabled for origin only' WHEN 'D' THEN 'disabled'
                                       WHEN 'R' THEN 'enabled for replica only' ELSE 'enabled always' END END)
-    FROM (VALUES ('points_entry'::regclass, 'points_gate', 'O'::"char"),
-                 ('points_entry', 'points_immutable_row', 'A'),
-                 ('points_entry', 'points_immutable_statement', 'A'),
-                 ('points_account', 'points_guard', 'O'),
+    FROM (SELECT e.relation, x.trigger, x.state
+          FROM (SELECT 'points_entry'::regclass UNION SELECT t.relation FROM points_tables() t (relation)) e (relation)
+          CROSS JOIN (VALUES ('points_gate', 'O'::"char"), ('points_immutable_row', 'A'), ('points_immutable_statement', 'A')) x (trigger, state)
+          UNION ALL
+          VALUES ('points_account'::regclass, 'points_guard', 'O'::"char"),
                  ('points_account', 'points_guard_truncate', 'A'),
                  ('points_account', 'points_check_head', 'O'),
                  ('points_checkpoint', 'points_immutable_row', 'A'),

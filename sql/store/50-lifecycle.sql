@@ -194,11 +194,14 @@ DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
     store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     after_id bigint := '-9223372036854775808';
+    until_id bigint;
     done bigint := 0;
     b pg_catalog.record;
     progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('record_lifecycle', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
+    -- Who comes while it runs is for the next run.
+    EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer', store) INTO until_id;
     LOOP
         EXECUTE pg_catalog.format('SELECT * FROM %s.record_lifecycle_batch($1, $2, $3)', store) INTO b USING after_id, as_of, batch;
         EXIT WHEN b.last_id IS NULL;
@@ -206,6 +209,7 @@ BEGIN
         done := done OPERATOR(pg_catalog.+) b.changed;
         EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
+        EXIT WHEN after_id OPERATOR(pg_catalog.>=) until_id;
     END LOOP;
     EXECUTE progress USING 'done'::pg_catalog.text, done, NULL::pg_catalog.int8;
     COMMIT;

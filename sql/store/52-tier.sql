@@ -687,6 +687,7 @@ DECLARE
     store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     first_id CONSTANT bigint := '-9223372036854775808';
     after_id bigint := first_id;
+    until_id bigint;
     done bigint := 0;
     lifted bigint;
     n integer;
@@ -702,8 +703,9 @@ BEGIN
         EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
     END LOOP;
-    -- One pass that only reads finds who rises; only those are locked and judged.
+    -- One pass that only reads finds who rises; only those are locked and judged. Who comes meanwhile is for the next run.
     after_id := first_id;
+    EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer_summary', store) INTO until_id;
     LOOP
         EXECUTE pg_catalog.format('SELECT * FROM %s.evaluate_tiers_range($1, $2, 1000000)', store) INTO b USING as_of, after_id;
         EXIT WHEN b.last_id IS NULL;
@@ -717,6 +719,7 @@ BEGIN
             COMMIT;
         END LOOP;
         after_id := b.last_id;
+        EXIT WHEN after_id OPERATOR(pg_catalog.>=) until_id;
     END LOOP;
     EXECUTE progress USING 'done'::pg_catalog.text, done, after_id;
     COMMIT;

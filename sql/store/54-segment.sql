@@ -297,11 +297,14 @@ DECLARE
     -- A procedure that commits cannot pin its search_path: it names its store by the default of its last parameter.
     store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store_settings);
     after_id bigint := '-9223372036854775808';
+    until_id bigint;
     done bigint := 0;
     b pg_catalog.record;
     progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('apply_tag_rules', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
+    -- Who comes while it runs is for the next run: else new customers would keep it going for ever.
+    EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer', store) INTO until_id;
     LOOP
         EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, $3)', store) INTO b USING as_of, after_id, batch;
         EXIT WHEN b.last_id IS NULL;
@@ -309,6 +312,7 @@ BEGIN
         done := done OPERATOR(pg_catalog.+) b.changed;
         EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
         COMMIT;
+        EXIT WHEN after_id OPERATOR(pg_catalog.>=) until_id;
     END LOOP;
     EXECUTE pg_catalog.format('DELETE FROM %s.customer_rule_tag r WHERE NOT EXISTS (SELECT FROM %1$s.tag_rule t WHERE t.tag OPERATOR(pg_catalog.=) r.tag)', store);
     EXECUTE progress USING 'done'::pg_catalog.text, done, after_id;

@@ -253,6 +253,7 @@ ledger_find_reference(const Ledger *ledger,
 	SysScanDesc scan;
 	HeapTuple tuple;
 	ListCell *cell;
+	Relation whole;
 	bool any = false;
 
 	if (reference == NULL)
@@ -280,6 +281,8 @@ ledger_find_reference(const Ledger *ledger,
 			return false;
 	}
 	snapshot = current_snapshot(account);
+	whole = entries;
+	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
 	scan = begin_scan(
 		ledger, entries, account, ledger->reference_index, snapshot, source != NULL ? 3 : 2, columns, values);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -299,6 +302,7 @@ ledger_find_reference(const Ledger *ledger,
 		any = true;
 	}
 	systable_endscan(scan);
+	ledger_leaf_close(whole, entries);
 	UnregisterSnapshot(snapshot);
 	return any;
 }
@@ -331,7 +335,9 @@ ledger_find_family(const Ledger *ledger,
 	SysScanDesc scan;
 	HeapTuple tuple;
 	ListCell *cell;
+	Relation whole = entries;
 
+	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
 	ScanKeyInit(
 		&key[0], ledger->column[COL_CUSTOMER_ID], BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
 	ScanKeyInit(
@@ -361,6 +367,7 @@ ledger_find_family(const Ledger *ledger,
 		systable_endscan(scan);
 		UnregisterSnapshot(snapshot);
 	}
+	ledger_leaf_close(whole, entries);
 	foreach (cell, account->entries)
 	{
 		PointsEntry *entry = lfirst(cell);
@@ -386,6 +393,7 @@ ledger_find_seq(const Ledger *ledger, Relation entries, const LedgerAccount *acc
 	SysScanDesc scan;
 	HeapTuple tuple;
 	ListCell *cell;
+	Relation whole = entries;
 
 	foreach (cell, account->entries)
 	{
@@ -398,6 +406,7 @@ ledger_find_seq(const Ledger *ledger, Relation entries, const LedgerAccount *acc
 		}
 	}
 	snapshot = current_snapshot(account);
+	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
 	scan = begin_scan(ledger, entries, account, ledger->primary_key, snapshot, 1, columns, values);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
@@ -407,6 +416,7 @@ ledger_find_seq(const Ledger *ledger, Relation entries, const LedgerAccount *acc
 		ledger_from_tuple(ledger, tuple, RelationGetDescr(entries), found, given);
 	}
 	systable_endscan(scan);
+	ledger_leaf_close(whole, entries);
 	UnregisterSnapshot(snapshot);
 	return HeapTupleIsValid(tuple);
 }
@@ -448,9 +458,11 @@ ledger_reversals(const Ledger *ledger,
 	SysScanDesc scan;
 	HeapTuple tuple;
 	ListCell *cell;
+	Relation whole = entries;
 
 	*reversed = 0;
 	*available_at = target->available_at;
+	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
 	scan = begin_scan(ledger, entries, account, ledger->reverses_index, snapshot, 1, columns, values);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -461,6 +473,7 @@ ledger_reversals(const Ledger *ledger,
 		count_reversal(&entry, target, before, reversed, available_at, &last);
 	}
 	systable_endscan(scan);
+	ledger_leaf_close(whole, entries);
 	UnregisterSnapshot(snapshot);
 	foreach (cell, account->entries)
 	{

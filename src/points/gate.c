@@ -8,6 +8,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/store.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -81,6 +82,18 @@ bool
 ledger_queue_empty(void)
 {
 	return queue == NIL;
+}
+
+/*
+ * Are the announced entries on their way into this table, or into the one that it is a partition of?
+ */
+static bool
+is_queue_of(Relation rel)
+{
+	Oid relid = RelationGetRelid(rel);
+
+	return relid == queue_relid ||
+		   (rel->rd_rel->relispartition && llast_oid(get_partition_ancestors(relid)) == queue_relid);
 }
 
 /*
@@ -208,7 +221,7 @@ points_gate(PG_FUNCTION_ARGS)
 	entry = palloc(sizeof(PointsEntry));
 	ledger_from_tuple(ledger, trigger->tg_trigtuple, desc, entry, given);
 
-	if (queue != NIL && queue_relid == RelationGetRelid(rel))
+	if (queue != NIL && is_queue_of(rel))
 	{
 		if (!same_entry(entry, list_nth(queue, queue_next)))
 			ereport(ERROR,

@@ -201,6 +201,12 @@ extern void ledger_reversals(const Ledger *ledger,
 							 int64 *reversed,
 							 TimestampTz *available_at);
 
+/* leaf.c */
+extern Relation ledger_leaf_open(const Ledger **ledger, Relation entries, int64 customer_id);
+extern void ledger_leaf_close(Relation entries, Relation leaf);
+extern Oid ledger_leaf_root(Relation entries);
+extern bool ledger_leaf_keeps(Relation entries, int64 customer_id);
+
 /* plan.c */
 extern void ledger_spi_begin(LedgerSpi *spi);
 extern void ledger_spi_end(LedgerSpi *spi);

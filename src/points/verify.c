@@ -53,7 +53,7 @@ typedef struct Replay
 typedef struct Verification
 {
 	ReturnSetInfo *result;
-	Ledger *ledger;
+	const Ledger *ledger;
 	Relation entries;
 	Relation accounts;
 	AttrNumber column[ACCOUNT_COLUMNS];
@@ -241,6 +241,8 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 	TimestampTz due = points_next_due(state);
 	bytea *head;
 
+	if (!ledger_leaf_keeps(v->entries, replay->key.customer_id))
+		return;
 	if (DatumGetInt64(value[c[2] - 1]) > state->seq)
 	{
 		report(v,
@@ -414,6 +416,7 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	int32 parts;
 	int64 passes;
 	double size;
+	Relation whole;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("entries, part and parts must not be null")));
@@ -430,10 +433,16 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	v.entries = table_open(PG_GETARG_OID(0), AccessShareLock);
-	if (pg_class_aclcheck(RelationGetRelid(v.entries), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.entries));
-	v.ledger = ledger_open(v.entries);
+	whole = table_open(PG_GETARG_OID(0), AccessShareLock);
+	if (pg_class_aclcheck(ledger_leaf_root(whole), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(whole));
+	v.ledger = ledger_open(whole);
+	if (filter_null[0] && whole->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is partitioned", RelationGetRelationName(whole)),
+				 errhint("Verify its partitions, as points_verify() of the store does.")));
+	v.entries = ledger_leaf_open(&v.ledger, whole, DatumGetInt64(filter[0]));
 	v.accounts = table_open(v.ledger->account, AccessShareLock);
 	if (pg_class_aclcheck(v.ledger->account, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.accounts));
@@ -462,6 +471,7 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	table_close(v.accounts, AccessShareLock);
-	table_close(v.entries, AccessShareLock);
+	ledger_leaf_close(whole, v.entries);
+	table_close(whole, AccessShareLock);
 	return (Datum) 0;
 }
