@@ -187,7 +187,7 @@ END
 $$;
 COMMENT ON FUNCTION record_lifecycle_batch(bigint, timestamptz, integer) IS 'a batch of record_lifecycle: the customers after an id; no row when there are none';
 
-CREATE PROCEDURE record_lifecycle(as_of timestamptz DEFAULT now(), batch integer DEFAULT 50000, store_settings regclass DEFAULT 'settings'::regclass)
+CREATE PROCEDURE record_lifecycle(as_of timestamptz DEFAULT now(), batch integer DEFAULT 1000000, store_settings regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
 AS $$
 DECLARE

@@ -242,7 +242,8 @@ END
 $$;
 COMMENT ON FUNCTION set_rule_tags(bigint[], text[], boolean[], timestamptz) IS 'sets (hold) or removes tags of rules; the number of customers changed';
 
-CREATE FUNCTION apply_tag_rules_batch(as_of timestamptz, after_id bigint, batch integer) RETURNS TABLE (last_id bigint, changed bigint)
+CREATE FUNCTION apply_tag_rules_batch(as_of timestamptz, after_id bigint, size integer, batch integer)
+RETURNS TABLE (last_id bigint, changed bigint, ids bigint[], which text[], holds boolean[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET jit = off
@@ -251,12 +252,9 @@ DECLARE
     zone text := (SELECT s.time_zone FROM settings s);
     wanted text;
     names text[];
-    ids bigint[];
-    which text[];
-    holds boolean[];
 BEGIN
     SELECT max(b.customer_id) INTO last_id
-    FROM (SELECT c.customer_id FROM customer c WHERE c.customer_id > after_id ORDER BY c.customer_id LIMIT batch) b;
+    FROM (SELECT c.customer_id FROM customer c WHERE c.customer_id > after_id ORDER BY c.customer_id LIMIT size) b;
     IF last_id IS NULL THEN
         RETURN;
     END IF;
@@ -284,11 +282,17 @@ BEGIN
               WHERE d.wanted OPERATOR(crm.<>) d.present
               ORDER BY d.customer_id) e'
         INTO ids, which, holds USING names, after_id, last_id;
-    changed := CASE WHEN ids IS NULL THEN 0 ELSE set_rule_tags(ids, which, holds, as_of) END;
+    -- Much is left to the caller, to be written in several transactions.
+    changed := 0;
+    IF cardinality(ids) <= batch THEN
+        changed := set_rule_tags(ids, which, holds, as_of);
+        ids := NULL;
+    END IF;
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION apply_tag_rules_batch(timestamptz, bigint, integer) IS 'a batch of apply_tag_rules: the customers after an id; no row when there are none';
+COMMENT ON FUNCTION apply_tag_rules_batch(timestamptz, bigint, integer, integer) IS
+'a part of apply_tag_rules: so many customers after an id, no row when there are none; up to batch changes are made, more are given back';
 
 CREATE PROCEDURE apply_tag_rules(as_of timestamptz DEFAULT now(), batch integer DEFAULT 50000, store_settings regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
@@ -299,6 +303,8 @@ DECLARE
     after_id bigint := '-9223372036854775808';
     until_id bigint;
     done bigint := 0;
+    changed bigint;
+    n integer;
     b pg_catalog.record;
     progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('apply_tag_rules', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
@@ -306,8 +312,19 @@ BEGIN
     -- Who comes while it runs is for the next run: else new customers would keep it going for ever.
     EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer', store) INTO until_id;
     LOOP
-        EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, $3)', store) INTO b USING as_of, after_id, batch;
+        -- A pass over many customers costs little more than one over few, so they are read a million at a time.
+        EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, 1000000, $3)', store) INTO b USING as_of, after_id, batch;
         EXIT WHEN b.last_id IS NULL;
+        n := 0;
+        WHILE n OPERATOR(pg_catalog.<) pg_catalog.cardinality(b.ids) LOOP
+            EXECUTE pg_catalog.format('SELECT %s.set_rule_tags($1, $2, $3, $4)', store) INTO changed
+                USING b.ids[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch], b.which[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch],
+                      b.holds[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch], as_of;
+            done := done OPERATOR(pg_catalog.+) changed;
+            n := n OPERATOR(pg_catalog.+) batch;
+            EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
+            COMMIT;
+        END LOOP;
         after_id := b.last_id;
         done := done OPERATOR(pg_catalog.+) b.changed;
         EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;

@@ -18,12 +18,12 @@ CREATE PROCEDURE verify_store(checkpoint boolean DEFAULT true, store regclass DE
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    schema text := (SELECT c.relnamespace::pg_catalog.regnamespace::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store);
-    check_name text;
+    schema pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) store);
+    check_name pg_catalog.text;
     found bigint;
-    findings jsonb := '{}';
+    findings pg_catalog.jsonb := '{}';
     done bigint := 0;
-    checks CONSTANT text[] := '{points_verify,points_verify_checkpoints,recount_customers,check_tag_audience}';
+    checks CONSTANT pg_catalog.text[] := '{points_verify,points_verify_checkpoints,recount_customers,check_tag_audience}';
 BEGIN
     IF checkpoint THEN
         EXECUTE pg_catalog.format('SELECT %s.points_checkpoint()', schema);
@@ -39,7 +39,7 @@ BEGIN
                 started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) 1 THEN excluded.started_at ELSE j.started_at END,
                 updated_at = excluded.updated_at$job$, schema)
             USING CASE WHEN done OPERATOR(pg_catalog.=) pg_catalog.cardinality(checks) THEN 'done' ELSE 'running' END, done,
-                  pg_catalog.cardinality(checks)::bigint, findings;
+                  pg_catalog.cardinality(checks)::pg_catalog.int8, findings;
         IF found OPERATOR(pg_catalog.>) 0 THEN
             RAISE WARNING '% findings: SELECT * FROM %.%()', found, schema, check_name;
         END IF;

@@ -83,18 +83,10 @@ ledger_leaf_root(Relation entries)
 }
 
 /*
- * Do a customer's entries stand in this table? In a partition only those of its customers.
+ * Do a customer's entries stand in this table, a partition of a whole?
  */
 bool
-ledger_leaf_keeps(Relation entries, int64 customer_id)
+ledger_leaf_keeps(Relation whole, Relation leaf, int64 customer_id)
 {
-	Relation whole;
-	bool keeps;
-
-	if (!entries->rd_rel->relispartition)
-		return true;
-	whole = table_open(ledger_leaf_root(entries), AccessShareLock);
-	keeps = leaf_of(ledger_open(whole), whole, customer_id) == RelationGetRelid(entries);
-	table_close(whole, NoLock);
-	return keeps;
+	return leaf_of(ledger_open(whole), whole, customer_id) == RelationGetRelid(leaf);
 }

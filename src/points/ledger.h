@@ -205,7 +205,7 @@ extern void ledger_reversals(const Ledger *ledger,
 extern Relation ledger_leaf_open(const Ledger **ledger, Relation entries, int64 customer_id);
 extern void ledger_leaf_close(Relation entries, Relation leaf);
 extern Oid ledger_leaf_root(Relation entries);
-extern bool ledger_leaf_keeps(Relation entries, int64 customer_id);
+extern bool ledger_leaf_keeps(Relation whole, Relation leaf, int64 customer_id);
 
 /* plan.c */
 extern void ledger_spi_begin(LedgerSpi *spi);

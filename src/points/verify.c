@@ -55,6 +55,7 @@ typedef struct Verification
 	ReturnSetInfo *result;
 	const Ledger *ledger;
 	Relation entries;
+	Relation whole; /* what entries is a partition of, or NULL */
 	Relation accounts;
 	AttrNumber column[ACCOUNT_COLUMNS];
 	HTAB *replays;
@@ -241,8 +242,6 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 	TimestampTz due = points_next_due(state);
 	bytea *head;
 
-	if (!ledger_leaf_keeps(v->entries, replay->key.customer_id))
-		return;
 	if (DatumGetInt64(value[c[2] - 1]) > state->seq)
 	{
 		report(v,
@@ -380,7 +379,8 @@ verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint
 	{
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, account_desc, value, isnull);
-		if (!in_part(DatumGetInt64(value[v->column[0] - 1]), part, parts))
+		if (!in_part(DatumGetInt64(value[v->column[0] - 1]), part, parts) ||
+			(v->whole != NULL && !ledger_leaf_keeps(v->whole, v->entries, DatumGetInt64(value[v->column[0] - 1]))))
 			continue;
 		MemoryContextReset(v->per_entry);
 		MemoryContextSwitchTo(v->per_entry);
@@ -416,7 +416,6 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	int32 parts;
 	int64 passes;
 	double size;
-	Relation whole;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("entries, part and parts must not be null")));
@@ -433,16 +432,22 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	whole = table_open(PG_GETARG_OID(0), AccessShareLock);
-	if (pg_class_aclcheck(ledger_leaf_root(whole), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(whole));
-	v.ledger = ledger_open(whole);
-	if (filter_null[0] && whole->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is partitioned", RelationGetRelationName(whole)),
-				 errhint("Verify its partitions, as points_verify() of the store does.")));
-	v.entries = ledger_leaf_open(&v.ledger, whole, DatumGetInt64(filter[0]));
+	v.entries = table_open(PG_GETARG_OID(0), AccessShareLock);
+	if (pg_class_aclcheck(ledger_leaf_root(v.entries), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.entries));
+	v.ledger = ledger_open(v.entries);
+	if (v.entries->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		if (filter_null[0])
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" is partitioned", RelationGetRelationName(v.entries)),
+					 errhint("Verify its partitions, as points_verify() of the store does.")));
+		v.whole = v.entries;
+		v.entries = ledger_leaf_open(&v.ledger, v.whole, DatumGetInt64(filter[0]));
+	}
+	else if (v.entries->rd_rel->relispartition)
+		v.whole = table_open(ledger_leaf_root(v.entries), AccessShareLock);
 	v.accounts = table_open(v.ledger->account, AccessShareLock);
 	if (pg_class_aclcheck(v.ledger->account, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.accounts));
@@ -471,7 +476,8 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	table_close(v.accounts, AccessShareLock);
-	ledger_leaf_close(whole, v.entries);
-	table_close(whole, AccessShareLock);
+	table_close(v.entries, AccessShareLock);
+	if (v.whole != NULL)
+		table_close(v.whole, AccessShareLock);
 	return (Datum) 0;
 }
