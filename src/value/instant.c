@@ -257,7 +257,7 @@ figure_value(const Figures *f, int figure)
  * Does a rule hold?
  */
 static bool
-holds(Instant *in, Figures *f, CompiledRule *rule, UnitRule *units)
+holds(Instant *in, Figures *f, CompiledRule *rule, UnitRule *units, bool names_year)
 {
 	if (units != NULL)
 	{
@@ -270,7 +270,8 @@ holds(Instant *in, Figures *f, CompiledRule *rule, UnitRule *units)
 		}
 		return answer == UNIT_TRUE;
 	}
-	make_exact(in, f);
+	if (names_year)
+		make_exact(in, f);
 	for (int i = 0; i < FIGURE_COUNT && !f->valued; i++)
 	{
 		f->isnull[i] = f->units[i].isnull;
@@ -293,8 +294,8 @@ lifting_condition(Instant *in, int32 held, int32 peak, Figures *f, Figures *befo
 
 		if (condition->seq <= held)
 			break;
-		if (holds(in, f, condition->rule, condition->units) &&
-			(!condition->lifetime || condition->seq > peak || !holds(in, before, condition->rule, condition->units)))
+		if (holds(in, f, condition->rule, condition->units, condition->names_year) &&
+			(!condition->lifetime || condition->seq > peak || !holds(in, before, condition->rule, condition->units, condition->names_year)))
 			return condition;
 	}
 	return NULL;
@@ -449,7 +450,7 @@ tag_customer(Instant *in)
 	{
 		InstantTag *rule = &in->rules->tags[i];
 		Tag own = {VARDATA_ANY(rule->tag), VARSIZE_ANY_EXHDR(rule->tag)};
-		bool hold = holds(in, &figures, rule->rule, rule->units);
+		bool hold = holds(in, &figures, rule->rule, rule->units, rule->names_year);
 		int order = -1;
 
 		while (more && (order = tag_compare(&own, &tag)) > 0)

@@ -58,6 +58,22 @@ figure_of(const char *name)
 }
 
 /*
+ * Does a rule name a figure of the 12 months?
+ */
+static bool
+names_year(const CompiledRule *rule)
+{
+	ListCell *cell;
+
+	foreach (cell, rule_column_names(rule->root))
+	{
+		if (figure_of(strVal(lfirst(cell))) >= FIGURE_ORDERS_12M)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Run a query that gives the rows of a kind of rule; the number of rows
  */
 static uint64
@@ -149,6 +165,7 @@ load_rules(InstantRules *rules, Relation purchase)
 			if (condition->rule == NULL)
 				continue;
 			condition->units = unit_rule_make(condition->rule, instant_kinds);
+			condition->names_year = names_year(condition->rule);
 			rules->nconditions++;
 		}
 		rules->lifts = rows > 0;
@@ -169,6 +186,7 @@ load_rules(InstantRules *rules, Relation purchase)
 			if (tag->rule == NULL)
 				continue;
 			tag->units = unit_rule_make(tag->rule, instant_kinds);
+			tag->names_year = names_year(tag->rule);
 			tag->ruled = text_value(i, 3)[0] == 't';
 			rules->ntags++;
 		}

@@ -69,6 +69,7 @@ typedef struct InstantCondition
 	text *source;
 	CompiledRule *rule;
 	UnitRule *units; /* the same, when comparisons say it; else NULL */
+	bool names_year; /* it names a figure of the 12 months */
 } InstantCondition;
 
 typedef struct InstantTag
@@ -76,6 +77,7 @@ typedef struct InstantTag
 	text *tag;
 	CompiledRule *rule;
 	UnitRule *units;
+	bool names_year;
 	bool ruled; /* the dictionary has a validity for it, or its namespace holds one value */
 } InstantTag;
 

@@ -247,8 +247,9 @@ static void
 open_target(Target *target, Oid relid)
 {
 	target->rel = table_open(relid, RowExclusiveLock);
+	/* InitResultRelInfo() would copy the triggers: customer has a hundred, of foreign keys. */
 	target->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
+	target->info->ri_RelationDesc = target->rel;
 	ExecOpenIndices(target->info, false);
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->rel), &TTSOpsVirtual);
 	memset(target->slot->tts_isnull, true, RelationGetDescr(target->rel)->natts);
