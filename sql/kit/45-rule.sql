@@ -97,4 +97,4 @@ COMMENT ON FUNCTION anniversary(date, date) IS 'the first day on or after as_of 
 
 CREATE FUNCTION value_rules_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION value_rules_changed() IS 'statement trigger of tables whose rules the order path keeps compiled (tier, tag_rule, settings): makes every session read them again';
+COMMENT ON FUNCTION value_rules_changed() IS 'statement trigger of tables whose rules the order path keeps compiled (tier, tag_rule, settings, tag, tag_namespace): makes every session read them again';

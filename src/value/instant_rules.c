@@ -322,7 +322,8 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 			else
 				appendStringInfoChar(&query, *c);
 		}
-		plan = SPI_prepare(query.data, counts[which], (Oid *)types[which]);
+		/* One customer, by key: a plan for these values would be the same. */
+		plan = SPI_prepare_cursor(query.data, counts[which], (Oid *)types[which], CURSOR_OPT_GENERIC_PLAN);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "SPI_prepare failed: %s", query.data);
 		rules->plans[which] = plan;

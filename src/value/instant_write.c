@@ -396,9 +396,13 @@ write_rule_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int 
 	ScanKeyData key;
 	int kept = 0;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(customer_id));
-	index_rescan(w->rule_tags, &key, 1, NULL, 0);
-	for (;;)
+	/* For tags that come alone it is cheaper to try: few are there already, such as those that a person took away. */
+	if (*ngoes > 0)
+	{
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(customer_id));
+		index_rescan(w->rule_tags, &key, 1, NULL, 0);
+	}
+	while (*ngoes > 0)
 	{
 		bool isnull;
 		Datum stored;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tags by rule, customer_360, and what tiers and rules add to an order. CRM_BENCH_SCALE: 1 is full size, 1,000,000 customers.
-# tiers.py has evaluate_tiers.
+# Tags by rule and customer_360. CRM_BENCH_SCALE: 1 is full size, 1,000,000 customers. tiers.py has evaluate_tiers,
+# orderpath.py what rules and tiers add to an order.
 set -eu
 scale=$(awk "BEGIN { s = 1000 * ${CRM_BENCH_SCALE:-1}; print s < 5 ? 5 : int(s) }")
 db=crm_bench_rules
@@ -58,28 +58,6 @@ printf '\\set id random(1, %s)\nSELECT * FROM shop.customer_360 WHERE customer_i
 (cd "$log" && pgbench -n -M prepared -T 10 -l -f "$script" "$db" >/dev/null 2>&1)
 p99=$(cat "$log"/pgbench_log* | awk '{print $3}' | sort -n | awk '{v[NR] = $1} END {printf "%.2f", v[int(NR * 0.99)] / 1000}')
 
-# With and without in turns, so that what else the machine does falls on both alike; without waiting for the disk.
-printf '\\set id random(1, %s)\n\\set amount random(1000, 30000)\nINSERT INTO shop.purchase (customer_id, order_no, amount) VALUES (:id, gen_random_uuid()::text, :amount / 100.0);\n' "$((scale * 1000))" >"$script"
-sql -c "ALTER SYSTEM SET synchronous_commit = off" -c "SELECT pg_reload_conf()" -c "CREATE TABLE ladder AS SELECT tier, qualify FROM shop.tier" >/dev/null
-counts() { sql -c "SELECT (SELECT count(*) FROM shop.purchase), (SELECT count(DISTINCT (customer_id, at)) FROM shop.tag_event), (SELECT count(*) FROM shop.tier_change)"; }
-latency() { pgbench -n -M prepared -T 6 -f "$script" "$db" 2>/dev/null | sed -n 's/^latency average = \(.*\) ms/\1/p'; }
-: >"$log/changes"
-n=0
-while [ $n -lt 4 ]; do
-	sql -c "UPDATE shop.tag_rule SET enabled = false" -c "UPDATE shop.tier SET qualify = NULL"
-	latency >>"$log/without"
-	sql -c "UPDATE shop.tag_rule SET enabled = true" -c "UPDATE shop.tier t SET qualify = l.qualify FROM ladder l WHERE l.tier = t.tier"
-	before=$(counts)
-	latency >>"$log/with"
-	echo "$before|$(counts)" >>"$log/changes"
-	n=$((n + 1))
-done
-sql -c "ALTER SYSTEM RESET synchronous_commit" -c "SELECT pg_reload_conf()" >/dev/null
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-with=$(median <"$log/with")
-without=$(median <"$log/without")
-share=$(awk -F'|' '{ o += $4 - $1; t += $5 - $2; l += $6 - $3 } END { printf "%.1f %% of the orders changed a tag, %.1f %% a tier", 100 * t / o, 100 * l / o }' "$log/changes")
-
 cat <<MD
 | $scale,000 customers, $((scale * 5)),000 orders | crm | peer | ratio |
 |---|---|---|---|
@@ -87,5 +65,4 @@ cat <<MD
 | 50 tag rules, nothing to change | $tags_again s | | |
 | customer_360 of all customers, all columns | $all s | | |
 | customer_360 of one customer, p99 | $p99 ms | | |
-| order insert with tiers and 50 rule tags ($share) | $with ms | $without ms (without them) | + $(awk -v a="$with" -v b="$without" 'BEGIN { printf "%.0f", 100 * (a / b - 1) }') % |
 MD
