@@ -12,6 +12,11 @@ CREATE TABLE in_force (
 );
 ALTER TABLE in_force ALTER COLUMN bgnbd SET STORAGE PLAIN, ALTER COLUMN pareto_nbd SET STORAGE PLAIN, ALTER COLUMN gamma_gamma SET STORAGE PLAIN;
 COMMENT ON TABLE in_force IS 'the lowest tier and the models in force, of tier, rfm_fit, value_fit and value_model; kept by triggers on them, never written by hand';
+COMMENT ON COLUMN in_force.row_no IS 'always 1: by its key the planner knows that there is one row';
+COMMENT ON COLUMN in_force.base_tier IS 'tier that everybody has: that of the lowest seq';
+COMMENT ON COLUMN in_force.rfm_model IS 'model of the latest row of rfm_fit';
+COMMENT ON COLUMN in_force.value_limits IS 'latest row of value_fit; null before the first refit_value_classes';
+COMMENT ON COLUMN in_force.value_model_id IS 'latest row of value_model whose state is ok, to which the three models belong';
 
 CREATE FUNCTION keep_in_force() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
