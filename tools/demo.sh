@@ -2,7 +2,7 @@
 # The main job on real-looking orders, in a private cluster that goes away afterwards.
 #   ORDERS=file.csv   the user's own orders (header: customer, order_no, ordered_at, amount and optionally refunded, channel, status, name, phone, email)
 #   MAP='{"order_no":"sn"}'   other column names        BAD=skip   take the good rows when some are bad
-#   DEMO_LANG=zh|en   language of what is printed       KEEP=1     leave the cluster up
+#   DEMO_LANG=zh|en   language of what is printed       KEEP=1     leave the cluster up and open psql, with a tour
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -65,4 +65,12 @@ if [ -n "${KEEP:-}" ]; then
 	echo
 	echo "The cluster stays up. Connect:  psql -h $PGHOST -p $PGPORT -U $PGUSER demo"
 	echo "Stop and remove it:             tools/dev.sh stop $work"
+	case $DEMO_LANG in
+	zh) echo "导览,逐步演示(顾客的一天、商家的周一、审计、攻击者):\\i tools/demo/tour.sql" ;;
+	*) echo "A tour, step by step (a customer's day, a merchant's Monday, an auditor's check, an attacker's try):  \\i tools/demo/tour.sql" ;;
+	esac
+	# Where a person sits, psql opens; the tour waits for Enter at its stops.
+	if [ -t 0 ] && [ -t 1 ]; then
+		psql -X -P pager=off
+	fi
 fi
