@@ -6,7 +6,8 @@ SELECT 'tour_agent_' || count(*) AS agent, 'tour_app_' || count(*) AS app FROM p
 CREATE ROLE :"agent" NOLOGIN;
 CREATE ROLE :"app" NOLOGIN;
 SELECT crm.grant_access('shop', :'agent', 'agent') AS agent, crm.grant_access('shop', :'app', 'app') AS app \gset granted_
-SELECT customer_id AS victim FROM shop.contact WHERE phone IS NOT NULL ORDER BY customer_id LIMIT 1 \gset
+INSERT INTO shop.customer DEFAULT VALUES RETURNING customer_id AS victim \gset
+SELECT shop.set_contact(:victim, '{"phone": "13700001234"}') AS set_contact, (shop.earn(:victim, 50, 'welcome', 'tour')).points;
 SET ROLE :"agent";
 SELECT phone FROM shop.contact WHERE customer_id = :victim;
 SELECT phone FROM shop.contact_masked WHERE customer_id = :victim;

@@ -5,6 +5,7 @@
     \set tour_wait `test -t 0 && echo on || echo off`
     \set QUIET on
     SET search_path = shop, crm, public;
+    SET client_min_messages = warning;
     -- The orders of the demonstration end on a day of their own.
     SELECT max(order_at) + interval '1 day' AS today FROM shop.purchase WHERE order_no NOT LIKE 'tour-%' \gset
     \pset footer off
@@ -13,6 +14,8 @@
     \set ON_ERROR_STOP off
     \set VERBOSITY terse
     \set SHOW_CONTEXT never
+    -- The statements are what there is to see.
+    \set ECHO queries
 \endif
 \echo
 \if :tour_zh
