@@ -297,6 +297,7 @@ DECLARE
     written bigint;
     due timestamptz;
     late crm.audience;
+    member bigint;
 BEGIN
     SELECT k.* INTO c FROM campaign k WHERE k.campaign = launch_campaign.campaign FOR UPDATE;
     IF NOT FOUND THEN
@@ -315,8 +316,19 @@ BEGIN
     -- What other campaigns wrote since it was frozen counts too; one launch after the other, so that each sees what those before it wrote.
     PERFORM pg_advisory_xact_lock(hashtextextended('crm launch_campaign', 'outbox'::regclass::oid::bigint));
     late := campaign_capped(c, due);
+    -- Each gets a coupon of his own, good from the day of sending; who may not have one is not written to.
+    IF c.coupon_template IS NOT NULL THEN
+        FOR member IN SELECT crm.members(v.members OPERATOR(crm.-) late) FROM campaign_variant v WHERE v.campaign = c.campaign LOOP
+            BEGIN
+                PERFORM issue_coupon(member, c.coupon_template, 'campaign/' || c.campaign, due);
+            EXCEPTION WHEN SQLSTATE 'CM002' OR SQLSTATE 'CM003' OR SQLSTATE 'CM004' THEN
+                late := late OPERATOR(crm.|) crm.audience(ARRAY[member]);
+            END;
+        END LOOP;
+    END IF;
     INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at, campaign, variant)
-    SELECT m, c.channel, c.purpose, v.template, CASE WHEN c.coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon', c.coupon_template) END,
+    SELECT m, c.channel, c.purpose, v.template, CASE WHEN c.coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon',
+               (SELECT k.code FROM coupon k WHERE k.customer_id = m AND k.template = c.coupon_template AND k.reference = 'campaign/' || c.campaign)) END,
            'campaign/' || c.campaign, due, c.campaign, v.variant
     FROM campaign_variant v, crm.members(v.members OPERATOR(crm.-) late) m
     WHERE v.campaign = c.campaign
@@ -327,7 +339,7 @@ BEGIN
     RETURN written;
 END
 $$;
-COMMENT ON FUNCTION launch_campaign(text, timestamptz) IS 'writes the messages of a campaign to the outbox, due at its schedule or at the end of the quiet hours; again changes nothing. The number written. Errors: CM021, CM022, CM023';
+COMMENT ON FUNCTION launch_campaign(text, timestamptz) IS 'writes the messages of a campaign to the outbox, due at its schedule or at the end of the quiet hours; again changes nothing. With a coupon_template each gets a coupon. The number written. Errors: CM021, CM022, CM023, and CM001 and CM005 of issue_coupon';
 
 CREATE FUNCTION cancel_campaign(campaign text) RETURNS bigint
 LANGUAGE plpgsql

@@ -28,7 +28,8 @@ DECLARE
     cw numeric;
     ch numeric;
     shade integer;
-    label text;
+    lines text[];
+    word text;
     body text := '';
 BEGIN
     SELECT array_agg(o ORDER BY a DESC, o) INTO rank FROM unnest(amounts) WITH ORDINALITY u (a, o) WHERE a > 0;
@@ -63,13 +64,21 @@ BEGIN
             body := body || format('<rect class="h%s" data-value="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>',
                 shade, trim_scale(amounts[rank[k]]), round(cx + 0.5, 1), round(cy + 0.5, 1), greatest(round(cw - 1, 1), 0.1), greatest(round(ch - 1, 1), 0.1),
                 xml_escape(labels[rank[k]] || ': ' || trim_scale(amounts[rank[k]])));
-            -- A label stands where it fits whole; the table names every area.
-            label := labels[rank[k]];
-            IF svg_width(label) + 8 <= cw AND ch >= 34 THEN
-                body := body || format('<text class="t%s" x="%s" y="%s">%s</text><text class="t%s" x="%s" y="%s">%s</text>', shade, round(cx + 5, 1), round(cy + 15, 1), xml_escape(label),
-                    shade, round(cx + 5, 1), round(cy + 29, 1), svg_number(amounts[rank[k]], language));
-            ELSIF svg_width(label) + 8 <= cw AND ch >= 18 THEN
-                body := body || format('<text class="t%s" x="%s" y="%s">%s</text>', shade, round(cx + 5, 1), round(cy + 14, 1), xml_escape(label));
+            -- A label stands where it fits whole, in lines of whole words; the table names every area.
+            lines := '{}';
+            FOREACH word IN ARRAY string_to_array(labels[rank[k]], ' ') LOOP
+                IF cardinality(lines) > 0 AND svg_width(lines[cardinality(lines)] || ' ' || word) + 8 <= cw THEN
+                    lines[cardinality(lines)] := lines[cardinality(lines)] || ' ' || word;
+                ELSE
+                    lines := lines || word;
+                END IF;
+            END LOOP;
+            IF (SELECT max(svg_width(l)) FROM unnest(lines) l) + 8 <= cw AND ch >= 4 + 14 * cardinality(lines) THEN
+                IF ch >= 20 + 14 * cardinality(lines) THEN
+                    lines := lines || svg_number(amounts[rank[k]], language);
+                END IF;
+                body := body || (SELECT string_agg(format('<text class="t%s" x="%s" y="%s">%s</text>', shade, round(cx + 5, 1), round(cy + 1 + 14 * i, 1), xml_escape(l)), '' ORDER BY i)
+                                 FROM unnest(lines) WITH ORDINALITY u (l, i));
             END IF;
         END LOOP;
         IF w >= h THEN

@@ -451,6 +451,8 @@ BEGIN
         '.fig{display:grid;gap:16px;grid-template-columns:minmax(0,1fr);align-items:start}@media (min-width:860px),print{.fig{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}'
         '.tab{overflow:auto;max-height:420px}.tab:focus-visible{outline:2px solid var(--c1)}table{border-collapse:collapse;width:100%;font-size:.85em;font-variant-numeric:tabular-nums}'
         'th,td{padding:3px 6px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600;color:var(--mute)}td.n,th.n{text-align:right;white-space:nowrap}'
+        -- Words stay whole, Chinese ones too; what is wider scrolls.
+        'td:not(.n),th:not(.n){min-width:6.5em;word-break:keep-all}td:last-child:not(.n){min-width:13em}'
         'dl{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));margin:8px 0}dl div{border:1px solid var(--line);border-radius:8px;padding:8px 12px}dt{color:var(--mute);font-size:.85em}dd{margin:0;font-size:1.2em;font-weight:600;overflow-wrap:anywhere}'
         'details{margin-top:8px;font-size:.85em}summary{cursor:pointer;color:var(--mute)}pre{overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:6px;padding:8px;margin:6px 0;font-size:.92em}'
         '@media print{body{padding:0;max-width:none;font-size:11px}section{break-inside:avoid}.tab{max-height:none;overflow:visible}details{display:none}}');

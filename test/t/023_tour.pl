@@ -56,6 +56,8 @@ cmp_ok($target, '>', 50, "written to: $campaign");
 cmp_ok(abs($held / ($target + $held) - 0.1), '<', 0.05, 'a tenth is held out');
 cmp_ok($left_out, '>', 20, 'who never agreed is left out');
 is(sql(q{SELECT count(*) FROM shop.outbox WHERE state = 'sent'}), '2', 'two are sent');
+is(sql(q{SELECT count(*) FROM shop.outbox o JOIN shop.coupon c ON c.customer_id = o.customer_id AND c.code = o.payload ->> 'coupon' AND c.valid_from = o.due_at WHERE o.campaign = 'tour-0'}),
+    $target, 'each message has a coupon of its customer, good from the day of sending');
 is(sql(q{SELECT count(*) FROM shop.points_verify()}), '0', 'the ledger is whole');
 is(sql(q{SELECT count(*) FROM shop.contact_access WHERE role LIKE 'tour\_agent\_%'}), '2', 'two clear values, each recorded');
 is(sql(q{SELECT count(*) FROM shop.points_entry WHERE source = 'gift'}), '0', 'no points made of nothing');
@@ -65,5 +67,6 @@ sql(q{UPDATE shop.settings SET language = 'zh'});
 refusals_are('the tour', psql_file('tools/demo/tour.sql'), map { @{ $refused{$_} } } @steps);
 like($out, qr/^-- 一、顾客的一天/m, 'in Chinese');
 unlike($out, qr/^-- [A-Z1-9]/m, 'throughout');
+is(sql(q{SELECT max(n) FROM (SELECT count(*) AS n FROM shop.coupon GROUP BY customer_id) s}), '1', 'the second campaign with the same coupon gives nobody a second one');
 $node->stop;
 done_testing();
