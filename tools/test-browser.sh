@@ -49,7 +49,10 @@ for language in zh en; do
 			[ $s = 0 ] || echo "$result" | sed 's/","/"\n# "/g; s/^/# /' | head -n 30
 			if [ -n "${SHOTS:-}" ]; then
 				mkdir -p "$SHOTS"
-				timeout 120 "$browser" --headless=new --no-sandbox --disable-gpu --allow-file-access-from-files --hide-scrollbars --user-data-dir="$work/profile" $flag --window-size=$((width > 500 ? width : 500)),9000 \
+				# As long as the page is; less wide, it is longer.
+				long=$((width < 800 ? 14000 : 9000))
+				sed -i "s/height:3000px/height:${long}px/" "$work/frame.html"
+				timeout 120 "$browser" --headless=new --no-sandbox --disable-gpu --allow-file-access-from-files --hide-scrollbars --user-data-dir="$work/profile" $flag --window-size=$((width > 500 ? width : 500)),$long \
 					--screenshot="$SHOTS/$language-$width-$theme.png" "file://$work/frame.html" >/dev/null 2>&1 || true
 			fi
 		done
