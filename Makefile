@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: reference test-long test-matrix test-clients test-browser bench bench-peers soak lint sanitize coverage dist check-package uninstall.  tools/ holds the scripts behind them.
+# Further targets: reference test-long test-matrix test-clients test-browser bench bench-peers soak lint sanitize valgrind coverage dist check-package uninstall.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -58,7 +58,7 @@ $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
 	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test reference test-long test-matrix test-clients test-browser bench bench-peers soak lint sanitize coverage dist check-package
+.PHONY: setup demo test reference test-long test-matrix test-clients test-browser bench bench-peers soak lint sanitize valgrind coverage dist check-package
 setup:
 	sh tools/setup.sh
 
@@ -109,6 +109,13 @@ sanitize:
 	sh test/fuzz/tags.sh 60
 	sh test/fuzz/audience.sh 60
 	sh test/fuzz/masks.sh 60
+	sh test/fuzz/csv.sh 60
+	sh test/fuzz/values.sh 60
+
+# Types and aggregates under memcheck.
+valgrind:
+	sh tools/setup.sh valgrind
+	sh tools/valgrind.sh
 
 coverage: setup
 	COVERAGE=1 sh tools/test.sh

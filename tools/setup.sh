@@ -18,6 +18,7 @@ need="$need postgresql-${major:-15} postgresql-server-dev-${major:-15}"
 case ${1:-} in
 lint) need="$need cppcheck clang-tidy" ;;
 sanitize) need="$need clang libclang-rt-dev" ;;
+valgrind) need="$need valgrind" ;;
 bench) need="$need python3-numpy python3-scipy" ;;
 browser) need="$need chromium" ;;
 clients)

@@ -89,18 +89,16 @@ tag_scan_begin(TagScan *scan, const struct varlena *set)
 static inline bool
 tag_scan_next(TagScan *scan, Tag *tag)
 {
-	int length;
-
 	if (scan->left == 0)
 		return false;
 	if (scan->at == scan->end)
 		tag_scan_corrupt();
-	length = *scan->at;
-	if (scan->end - scan->at <= length)
+	/* No local variable: inlined beside a PG_TRY, gcc 15 fears for it. */
+	tag->length = *scan->at;
+	if (scan->end - scan->at <= tag->length)
 		tag_scan_corrupt();
 	tag->data = (const char *) scan->at + 1;
-	tag->length = length;
-	scan->at += length + 1;
+	scan->at += tag->length + 1;
 	scan->left--;
 	return true;
 }
