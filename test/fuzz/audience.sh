@@ -13,7 +13,7 @@ status=0
 for target in $targets; do
 	${CLANG:-clang} -w -g -O1 -no-pie -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -DFUZZ_TARGET="\"$target\"" -DCRM_VERSION='"fuzz"' -Isrc \
 		-I"$($pg_config --includedir-server)" -o "$work/$target" test/fuzz/audience.c src/tags/audience_format.c src/tags/audience_write.c \
-		src/tags/audience_kernel.c src/tags/audience_op.c src/tags/audience_io.c src/tags/audience_read.c src/tags/audience_set.c \
+		src/tags/audience_kernel.c src/tags/audience_op.c src/tags/audience_io.c src/tags/audience_read.c src/tags/audience_set.c src/tags/audience_arrays.c \
 		-L"$($pg_config --libdir)" -L"$($pg_config --pkglibdir)" -lpgcommon -lpgport -lroaring -lm -Wl,--unresolved-symbols=ignore-all
 	mkdir -p "$work/corpus_$target"
 	ASAN_OPTIONS=detect_leaks=0 "$work/$target" -max_total_time="$seconds" -max_len=20000 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \

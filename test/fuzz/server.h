@@ -188,8 +188,15 @@ pg_mbcliplen(const char *s, int length, int limit)
 {
 	int clipped = 0;
 
-	while (clipped < length && clipped + pg_utf_mblen((const unsigned char *) s + clipped) <= limit)
-		clipped += pg_utf_mblen((const unsigned char *) s + clipped);
+	while (clipped < length)
+	{
+		unsigned char first = s[clipped];
+		int bytes = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+
+		if (clipped + bytes > limit)
+			break;
+		clipped += bytes;
+	}
 	return Min(clipped, length);
 }
 
