@@ -141,7 +141,7 @@ DECLARE
     step bigint;
     moved bigint;
     last_pass bigint;
-    told timestamptz := pg_catalog.clock_timestamp();
+    told pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF batch OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'batch must be positive' USING ERRCODE = 'invalid_parameter_value';
