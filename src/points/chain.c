@@ -8,7 +8,12 @@
 /* The first byte of an entry's encoding, raised when the encoding changes; see doc/points-format.md. */
 #define ENTRY_VERSION 1
 
-static StringInfoData buffer;
+/* Bytes of an encoding beside its texts and lots, at most. */
+#define ENTRY_FIXED 256
+
+/* An encoding is made here. */
+static uint8 *buffer;
+static size_t buffer_size;
 
 /* Belongs to the resource owner of the moment, so it lives for one run of points_sha256_keep only. */
 static pg_cryptohash_ctx *kept;
@@ -46,43 +51,44 @@ points_sha256(const uint8 *data, size_t length, uint8 *digest)
 }
 
 /*
- * Append eight bytes, the high one first
+ * Write eight bytes, the high one first
  */
-static void
-put_int64(int64 value)
+static inline uint8 *
+put_int64(uint8 *at, int64 value)
 {
 	uint64 network = pg_hton64((uint64) value);
 
-	appendBinaryStringInfoNT(&buffer, (char *) &network, sizeof(network));
+	memcpy(at, &network, sizeof(network));
+	return at + sizeof(network);
+}
+
+static inline uint8 *
+put_bytes(uint8 *at, const void *bytes, size_t length)
+{
+	memcpy(at, bytes, length);
+	return at + length;
 }
 
 /*
- * Append a byte that says whether a number follows, and the number
+ * Write a byte that says whether a number follows, and the number
  */
-static void
-put_optional(bool there, int64 value)
+static inline uint8 *
+put_optional(uint8 *at, bool there, int64 value)
 {
-	appendStringInfoCharMacro(&buffer, there ? 1 : 0);
-	if (there)
-		put_int64(value);
+	*at++ = there ? 1 : 0;
+	return there ? put_int64(at, value) : at;
 }
 
 /*
- * Append a byte that says whether a text follows, its length in four bytes, and its bytes
+ * Write a byte that says whether a text follows, its length in four bytes, and its bytes
  */
-static void
-put_text(const char *text)
+static inline uint8 *
+put_text(uint8 *at, const char *text, size_t length)
 {
-	uint32 network;
-	size_t length;
+	uint32 network = pg_hton32((uint32) length);
 
-	appendStringInfoCharMacro(&buffer, text != NULL ? 1 : 0);
-	if (text == NULL)
-		return;
-	length = strlen(text);
-	network = pg_hton32((uint32) length);
-	appendBinaryStringInfoNT(&buffer, (char *) &network, sizeof(network));
-	appendBinaryStringInfoNT(&buffer, text, (int) length);
+	*at++ = text != NULL ? 1 : 0;
+	return text != NULL ? put_bytes(put_bytes(at, &network, sizeof(network)), text, length) : at;
 }
 
 /*
@@ -91,45 +97,63 @@ put_text(const char *text)
 void
 points_hash(const uint8 *previous, PointsEntry *entry)
 {
-	uint32 network;
+	const char *const text[] = {entry->program,
+								points_kind_names[entry->kind],
+								entry->source,
+								entry->reference,
+								entry->detail,
+								entry->actor};
+	size_t length[lengthof(text)];
+	size_t size = ENTRY_FIXED + sizeof(PointsLot) * (size_t) entry->lots.count;
+	uint32 network = pg_hton32((uint32) entry->lots.count);
+	uint8 *at;
 
-	if (buffer.data == NULL)
+	for (int i = 0; i < lengthof(text); i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		initStringInfo(&buffer);
-		MemoryContextSwitchTo(old);
+		length[i] = text[i] != NULL ? strlen(text[i]) : 0;
+		size += length[i];
 	}
-	resetStringInfo(&buffer);
-	appendStringInfoCharMacro(&buffer, ENTRY_VERSION);
-	appendBinaryStringInfoNT(&buffer, (const char *) previous, POINTS_HASH_SIZE);
-	put_int64(entry->customer_id);
-	put_text(entry->program);
-	put_int64(entry->seq);
-	put_text(points_kind_names[entry->kind]);
-	put_int64(entry->points);
-	put_text(entry->source);
-	put_text(entry->reference);
-	put_optional(entry->reverses != 0, entry->reverses);
-	put_optional(entry->expires_at != POINTS_NO_TIME, entry->expires_at);
-	put_optional(entry->available_at != POINTS_NO_TIME, entry->available_at);
-	put_int64(entry->occurred_at);
-	put_int64(entry->booked_at);
-	put_int64(entry->balance_after);
-	put_optional(entry->shortfall != 0, entry->shortfall);
-	network = pg_hton32((uint32) entry->lots.count);
-	appendBinaryStringInfoNT(&buffer, (char *) &network, sizeof(network));
+	if (size > buffer_size)
+	{
+		Size wanted = Max(size, 1024);
+
+		buffer_size = 0;
+		if (buffer != NULL)
+			pfree(buffer);
+		buffer = NULL;
+		buffer = MemoryContextAllocHuge(TopMemoryContext, wanted);
+		buffer_size = wanted;
+	}
+	at = buffer;
+	*at++ = ENTRY_VERSION;
+	at = put_bytes(at, previous, POINTS_HASH_SIZE);
+	at = put_int64(at, entry->customer_id);
+	at = put_text(at, text[0], length[0]);
+	at = put_int64(at, entry->seq);
+	at = put_text(at, text[1], length[1]);
+	at = put_int64(at, entry->points);
+	at = put_text(at, text[2], length[2]);
+	at = put_text(at, text[3], length[3]);
+	at = put_optional(at, entry->reverses != 0, entry->reverses);
+	at = put_optional(at, entry->expires_at != POINTS_NO_TIME, entry->expires_at);
+	at = put_optional(at, entry->available_at != POINTS_NO_TIME, entry->available_at);
+	at = put_int64(at, entry->occurred_at);
+	at = put_int64(at, entry->booked_at);
+	at = put_int64(at, entry->balance_after);
+	at = put_optional(at, entry->shortfall != 0, entry->shortfall);
+	at = put_bytes(at, &network, sizeof(network));
 	for (int i = 0; i < entry->lots.count; i++)
 	{
-		put_int64(entry->lots.lot[i].remaining);
-		put_int64(entry->lots.lot[i].expires_at);
-		put_int64(entry->lots.lot[i].available_at);
+		at = put_int64(at, entry->lots.lot[i].remaining);
+		at = put_int64(at, entry->lots.lot[i].expires_at);
+		at = put_int64(at, entry->lots.lot[i].available_at);
 	}
-	put_text(entry->detail);
-	appendStringInfoCharMacro(&buffer, entry->has_note ? 1 : 0);
+	at = put_text(at, text[4], length[4]);
+	*at++ = entry->has_note ? 1 : 0;
 	if (entry->has_note)
-		appendBinaryStringInfoNT(&buffer, (char *) entry->note_hash, POINTS_HASH_SIZE);
-	put_text(entry->actor);
-	points_sha256((uint8 *) buffer.data, buffer.len, entry->hash);
+		at = put_bytes(at, entry->note_hash, POINTS_HASH_SIZE);
+	at = put_text(at, text[5], length[5]);
+	Assert((size_t) (at - buffer) <= size);
+	points_sha256(buffer, (size_t) (at - buffer), entry->hash);
 	entry->has_hash = true;
 }

@@ -67,7 +67,7 @@ reserve(PointsLots *lots, int count)
 				 errhint("Let the program round its expiry to days or months.")));
 	if (count <= lots->capacity)
 		return;
-	lots->capacity = Max(count, Max(4, lots->capacity * 2));
+	lots->capacity = Max(count, Max(2, lots->capacity * 2));
 	if (lots->lot == NULL)
 		lots->lot = palloc(sizeof(PointsLot) * lots->capacity);
 	else

@@ -1,7 +1,7 @@
 /*
  * Verification: every account is built up again from its entries by the same rules, and compared with what is stored.
  */
-#include "points/ledger.h"
+#include "points/verify.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -20,36 +20,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* What later entries may refer to: an earning, a redemption, a capture. */
-typedef struct Target
-{
-	bool there;
-	PointsKind kind;
-	int64 points;
-	int64 reversed;
-	TimestampTz expires_at;
-	TimestampTz available_at;
-	PointsLots lots;
-} Target;
-
-typedef struct ReplayKey
-{
-	int64 customer_id;
-	char program[32]; /* the check of points_program allows 31 bytes */
-} ReplayKey;
-
-/* An account that is being built up. Entries come in any order, though mostly in that of seq; those too early wait. */
-typedef struct Replay
-{
-	ReplayKey key;
-	PointsState state;
-	Target *target; /* by seq */
-	int64 capacity;
-	List *waiting; /* HeapTuple */
-	bool failed;
-	bool has_account;
-} Replay;
-
 typedef struct Verification
 {
 	ReturnSetInfo *result;
@@ -58,10 +28,31 @@ typedef struct Verification
 	Relation whole; /* what entries is a partition of, or NULL */
 	Relation accounts;
 	AttrNumber column[ACCOUNT_COLUMNS];
-	HTAB *replays;
+	HTAB *programs; /* names of programs */
+	const char **name;
+	ReplayTable table;
 	MemoryContext keep;		 /* what lives for a pass */
-	MemoryContext per_entry; /* what lives for an entry */
+	MemoryContext per_batch; /* what lives for some rows */
 } Verification;
+
+typedef struct ProgramName
+{
+	char name[32]; /* the check of points_program allows 31 bytes */
+	int place;
+} ProgramName;
+
+/* Rows that are read together, so that the accounts of all are on their way while the first is worked on. */
+#define BATCH 32
+
+typedef struct Row
+{
+	HeapTuple tuple;
+	PointsEntry entry; /* of an account only the key */
+	Datum *value;
+	bool *isnull;
+	uint32 hash;
+	int program;
+} Row;
 
 /*
  * Report what is wrong
@@ -80,24 +71,34 @@ report(Verification *v, int64 customer_id, const char *program, int64 seq, const
 }
 
 /*
+ * Report what is wrong with an account
+ */
+static void
+report_replay(Verification *v, const Replay *replay, int64 seq, const char *finding)
+{
+	report(v, replay->customer_id, v->name[replay->program], seq, finding);
+}
+
+/*
  * Apply the next entry of an account
  */
 static void
 replay_next(Verification *v, Replay *replay, const PointsEntry *entry)
 {
 	PointsContext context = {.spendable = true, .allow_debt = entry->shortfall == 0};
-	PointsEntry target_entry = {0};
-	Target *target = NULL;
+	PointsEntry target_entry;
+	Target *target = entry->reverses > 0 ? replay_find_target(replay, entry->reverses) : NULL;
 	const char *why;
 
-	if (entry->reverses > 0 && entry->reverses <= replay->state.seq && replay->target[entry->reverses - 1].there)
+	if (target != NULL)
 	{
-		target = &replay->target[entry->reverses - 1];
-		target_entry.seq = entry->reverses;
+		memset(&target_entry, 0, sizeof(PointsEntry));
+		target_entry.seq = target->seq;
 		target_entry.kind = target->kind;
 		target_entry.points = target->points;
-		target_entry.expires_at = target->expires_at;
-		target_entry.lots = target->lots;
+		target_entry.expires_at = target->kind == POINTS_EARN ? target->of.expires_at : POINTS_NO_TIME;
+		if (target->kind != POINTS_EARN)
+			target_entry.lots = (PointsLots){target->lot_count, target->lot_count, target->of.lot};
 		context.target = &target_entry;
 		context.reversed = target->reversed;
 		context.target_available = target->available_at;
@@ -105,7 +106,7 @@ replay_next(Verification *v, Replay *replay, const PointsEntry *entry)
 	why = points_replay(&replay->state, entry, &context);
 	if (why != NULL)
 	{
-		report(v, replay->key.customer_id, replay->key.program, entry->seq, why);
+		report_replay(v, replay, entry->seq, why);
 		replay->failed = true;
 		return;
 	}
@@ -116,36 +117,18 @@ replay_next(Verification *v, Replay *replay, const PointsEntry *entry)
 		else if (entry->kind == POINTS_MATURE)
 			target->available_at = entry->available_at;
 	}
-	if (entry->seq > replay->capacity)
-	{
-		int64 capacity = Max(8, replay->capacity * 2);
-
-		replay->target = replay->target == NULL
-							 ? palloc_extended(sizeof(Target) * capacity, MCXT_ALLOC_HUGE)
-							 : repalloc_huge(replay->target, sizeof(Target) * capacity);
-		replay->capacity = capacity;
-	}
-	target = &replay->target[entry->seq - 1];
-	target->there = entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE;
-	if (target->there)
-	{
-		target->kind = entry->kind;
-		target->points = entry->points;
-		target->reversed = 0;
-		target->expires_at = entry->expires_at;
-		target->available_at = entry->available_at;
-		target->lots = entry->kind == POINTS_EARN ? (PointsLots){0} : points_lots_copy(&entry->lots);
-	}
+	if (entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE)
+		replay_add_target(&v->table, replay, entry);
 }
 
 /*
- * Read a row with what lives for an entry
+ * Read a row with what lives for some rows
  */
 static void
 read_entry(Verification *v, HeapTuple tuple, PointsEntry *entry)
 {
 	bool given[LEDGER_COLUMNS];
-	MemoryContext old = MemoryContextSwitchTo(v->per_entry);
+	MemoryContext old = MemoryContextSwitchTo(v->per_batch);
 
 	ledger_from_tuple(v->ledger, tuple, RelationGetDescr(v->entries), entry, given);
 	MemoryContextSwitchTo(old);
@@ -165,7 +148,7 @@ take_entry(Verification *v, Replay *replay, HeapTuple tuple, PointsEntry *entry)
 	{
 		if (entry->seq <= replay->state.seq)
 		{
-			report(v, replay->key.customer_id, replay->key.program, entry->seq, "seq is there twice or below 1");
+			report_replay(v, replay, entry->seq, "seq is there twice or below 1");
 			replay->failed = true;
 		}
 		else
@@ -212,11 +195,7 @@ check_waiting(Verification *v, Replay *replay)
 		read_entry(v, lfirst(cell), &waiting);
 		first = Min(first, waiting.seq);
 	}
-	report(v,
-		   replay->key.customer_id,
-		   replay->key.program,
-		   first,
-		   psprintf("entry " INT64_FORMAT " is missing", replay->state.seq + 1));
+	report_replay(v, replay, first, psprintf("entry " INT64_FORMAT " is missing", replay->state.seq + 1));
 	replay->failed = true;
 }
 
@@ -244,11 +223,10 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 
 	if (DatumGetInt64(value[c[2] - 1]) > state->seq)
 	{
-		report(v,
-			   replay->key.customer_id,
-			   replay->key.program,
-			   state->seq + 1,
-			   psprintf("the last entries are missing: the account says " INT64_FORMAT, DatumGetInt64(value[c[2] - 1])));
+		report_replay(v,
+					  replay,
+					  state->seq + 1,
+					  psprintf("the last entries are missing: the account says " INT64_FORMAT, DatumGetInt64(value[c[2] - 1])));
 		return;
 	}
 	for (int i = 0; i < lengthof(numbers); i++)
@@ -257,27 +235,26 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 
 		if (stored != numbers[i])
 		{
-			report(v,
-				   replay->key.customer_id,
-				   replay->key.program,
-				   state->seq,
-				   psprintf("the account's %s is " INT64_FORMAT ", its entries give " INT64_FORMAT,
-							ledger_account_columns[i + 2],
-							stored,
-							numbers[i]));
+			report_replay(v,
+						  replay,
+						  state->seq,
+						  psprintf("the account's %s is " INT64_FORMAT ", its entries give " INT64_FORMAT,
+								   ledger_account_columns[i + 2],
+								   stored,
+								   numbers[i]));
 			return;
 		}
 	}
 	points_lots_read(value[c[12] - 1], &lots);
 	head = DatumGetByteaPP(value[c[14] - 1]);
 	if (!points_lots_equal(&lots, &state->lots))
-		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's lots are not those of its entries");
+		report_replay(v, replay, state->seq, "the account's lots are not those of its entries");
 	else if (VARSIZE_ANY_EXHDR(head) != POINTS_HASH_SIZE || memcmp(VARDATA_ANY(head), state->head, POINTS_HASH_SIZE) != 0)
-		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's head is not the hash of its last entry");
+		report_replay(v, replay, state->seq, "the account's head is not the hash of its last entry");
 	else if (state->seq > 0 && DatumGetTimestampTz(value[c[13] - 1]) != state->booked_at)
-		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's booked_at is not that of its last entry");
+		report_replay(v, replay, state->seq, "the account's booked_at is not that of its last entry");
 	else if (isnull[c[15] - 1] ? due != DT_NOEND : due != DatumGetTimestampTz(value[c[15] - 1]))
-		report(v, replay->key.customer_id, replay->key.program, state->seq, "the account's next_due is wrong");
+		report_replay(v, replay, state->seq, "the account's next_due is wrong");
 }
 
 /*
@@ -296,23 +273,23 @@ begin_scan(Relation rel, Oid index, AttrNumber customer, AttrNumber program, boo
 	return systable_beginscan(rel, index, !isnull[0] && OidIsValid(index), GetActiveSnapshot(), count, key);
 }
 
-static Replay *
-find_replay(Verification *v, int64 customer_id, const char *program)
+/*
+ * The place of a program among the names
+ */
+static int
+find_program(Verification *v, const char *program)
 {
-	ReplayKey key;
-	Replay *replay;
+	ProgramName *name;
 	bool found;
 
-	memset(&key, 0, sizeof(key));
-	key.customer_id = customer_id;
-	strlcpy(key.program, program, sizeof(key.program));
-	replay = hash_search(v->replays, &key, HASH_ENTER, &found);
+	name = hash_search(v->programs, program, HASH_ENTER, &found);
 	if (!found)
 	{
-		memset((char *) replay + sizeof(ReplayKey), 0, sizeof(Replay) - sizeof(ReplayKey));
-		replay->state.booked_at = DT_NOBEGIN;
+		name->place = (int) hash_get_num_entries(v->programs) - 1;
+		v->name = repalloc(v->name, sizeof(char *) * (name->place + 1));
+		v->name[name->place] = name->name;
 	}
-	return replay;
+	return name->place;
 }
 
 /*
@@ -325,81 +302,127 @@ in_part(int64 customer_id, uint32 part, uint32 parts)
 }
 
 /*
+ * The next rows of the part, of entries or accounts; fewer than BATCH are the last
+ */
+static int
+read_rows(Verification *v, SysScanDesc scan, Relation rel, AttrNumber customer, uint32 part, uint32 parts, Row *rows)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	bool entries = rel == v->entries;
+	MemoryContext old;
+	HeapTuple tuple;
+	int64 customer_id;
+	int count = 0;
+	bool null;
+
+	MemoryContextReset(v->per_batch);
+	while (count < BATCH && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Row *row = &rows[count];
+
+		CHECK_FOR_INTERRUPTS();
+		customer_id = DatumGetInt64(heap_getattr(tuple, customer, desc, &null));
+		if (!in_part(customer_id, part, parts) ||
+			(!entries && v->whole != NULL && !ledger_leaf_keeps(v->whole, v->entries, customer_id)))
+			continue;
+		old = MemoryContextSwitchTo(v->per_batch);
+		row->tuple = heap_copytuple(tuple);
+		if (entries)
+			read_entry(v, row->tuple, &row->entry);
+		else
+		{
+			row->value = palloc(sizeof(Datum) * desc->natts);
+			row->isnull = palloc(sizeof(bool) * desc->natts);
+			heap_deform_tuple(row->tuple, desc, row->value, row->isnull);
+			row->entry.customer_id = DatumGetInt64(row->value[v->column[ACC_CUSTOMER_ID] - 1]);
+			row->entry.program = TextDatumGetCString(row->value[v->column[ACC_PROGRAM] - 1]);
+		}
+		MemoryContextSwitchTo(old);
+		row->program = count > 0 && strcmp(row->entry.program, rows[count - 1].entry.program) == 0
+						   ? rows[count - 1].program
+						   : find_program(v, row->entry.program);
+		row->hash = replay_hash(row->entry.customer_id, row->program);
+		replay_prefetch_slot(&v->table, row->hash);
+		count++;
+	}
+	for (int i = 0; i < count; i++)
+		replay_prefetch(&v->table, rows[i].hash);
+	return count;
+}
+
+/*
+ * The accounts of these rows, what they point to announced
+ */
+static void
+find_replays(Verification *v, Row *rows, int count, Replay **replays)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Replay *replay = replay_find(&v->table, rows[i].hash, rows[i].entry.customer_id, rows[i].program);
+
+		prefetch(replay->state.lots.lot);
+		prefetch(&replay->target[replay->target_count]);
+		replays[i] = replay;
+	}
+}
+
+/*
  * Verify a part of the accounts: their entries in one scan, then the accounts in another
  */
 static void
-verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint32 parts, Oid account_index)
+verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint32 parts, double expected, Oid account_index)
 {
-	HASHCTL control = {.keysize = sizeof(ReplayKey), .entrysize = sizeof(Replay), .hcxt = v->keep};
-	TupleDesc entry_desc = RelationGetDescr(v->entries);
-	TupleDesc account_desc = RelationGetDescr(v->accounts);
-	Datum *value = palloc(sizeof(Datum) * account_desc->natts);
-	bool *isnull = palloc(sizeof(bool) * account_desc->natts);
+	Row *rows = palloc(sizeof(Row) * BATCH);
+	Replay *replays[BATCH];
 	MemoryContext caller = CurrentMemoryContext;
-	HASH_SEQ_STATUS status;
+	AttrNumber customer = v->ledger->column[COL_CUSTOMER_ID];
 	SysScanDesc scan;
-	HeapTuple tuple;
-	Replay *replay;
+	int count;
 
-	/* As large as it will be, so that it never splits. */
-	v->replays = hash_create("crm verification",
-							 filter_null[0] ? (long) Max(1024, v->accounts->rd_rel->reltuples / parts) : 16,
-							 &control,
-							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	scan = begin_scan(v->entries,
-					  v->ledger->primary_key,
-					  v->ledger->column[COL_CUSTOMER_ID],
-					  v->ledger->column[COL_PROGRAM],
-					  filter_null,
-					  filter);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	replay_table_begin(&v->table, v->keep, expected);
+	scan = begin_scan(v->entries, v->ledger->primary_key, customer, v->ledger->column[COL_PROGRAM], filter_null, filter);
+	do
 	{
-		PointsEntry entry;
-		bool null;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!in_part(DatumGetInt64(heap_getattr(tuple, v->ledger->column[COL_CUSTOMER_ID], entry_desc, &null)), part, parts))
-			continue;
-		MemoryContextReset(v->per_entry);
+		count = read_rows(v, scan, v->entries, customer, part, parts, rows);
 		MemoryContextSwitchTo(v->keep);
-		read_entry(v, tuple, &entry);
-		take_entry(v, find_replay(v, entry.customer_id, entry.program), tuple, &entry);
+		find_replays(v, rows, count, replays);
+		for (int i = 0; i < count; i++)
+			take_entry(v, replays[i], rows[i].tuple, &rows[i].entry);
 		MemoryContextSwitchTo(caller);
-	}
+	} while (count == BATCH);
 	systable_endscan(scan);
 
 	MemoryContextSwitchTo(v->keep);
-	hash_seq_init(&status, v->replays);
-	while ((replay = hash_seq_search(&status)) != NULL)
-		check_waiting(v, replay);
+	for (uint32 i = 0; i < v->table.count; i++)
+		check_waiting(v, replay_at(&v->table, i));
 	MemoryContextSwitchTo(caller);
 
-	scan = begin_scan(v->accounts, account_index, v->column[0], v->column[1], filter_null, filter);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	customer = v->column[ACC_CUSTOMER_ID];
+	scan = begin_scan(v->accounts, account_index, customer, v->column[ACC_PROGRAM], filter_null, filter);
+	do
 	{
-		CHECK_FOR_INTERRUPTS();
-		heap_deform_tuple(tuple, account_desc, value, isnull);
-		if (!in_part(DatumGetInt64(value[v->column[0] - 1]), part, parts) ||
-			(v->whole != NULL && !ledger_leaf_keeps(v->whole, v->entries, DatumGetInt64(value[v->column[0] - 1]))))
-			continue;
-		MemoryContextReset(v->per_entry);
-		MemoryContextSwitchTo(v->per_entry);
-		replay = find_replay(v, DatumGetInt64(value[v->column[0] - 1]), TextDatumGetCString(value[v->column[1] - 1]));
-		replay->has_account = true;
-		if (!replay->failed)
-			compare_account(v, replay, value, isnull);
+		count = read_rows(v, scan, v->accounts, customer, part, parts, rows);
+		find_replays(v, rows, count, replays);
+		MemoryContextSwitchTo(v->per_batch);
+		for (int i = 0; i < count; i++)
+		{
+			replays[i]->has_account = true;
+			if (!replays[i]->failed)
+				compare_account(v, replays[i], rows[i].value, rows[i].isnull);
+		}
 		MemoryContextSwitchTo(caller);
-	}
+	} while (count == BATCH);
 	systable_endscan(scan);
 
-	hash_seq_init(&status, v->replays);
-	while ((replay = hash_seq_search(&status)) != NULL)
+	for (uint32 i = 0; i < v->table.count; i++)
 	{
+		const Replay *replay = replay_at(&v->table, i);
+
 		if (!replay->has_account && !replay->failed)
-			report(v, replay->key.customer_id, replay->key.program, 1, "the account of this entry is missing");
+			report_replay(v, replay, 1, "the account of this entry is missing");
 	}
-	hash_destroy(v->replays);
 	MemoryContextReset(v->keep);
+	pfree(rows);
 }
 
 /*
@@ -414,7 +437,9 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	bool filter_null[2] = {PG_ARGISNULL(1), PG_ARGISNULL(2)};
 	int32 part;
 	int32 parts;
+	HASHCTL control;
 	int64 passes;
+	double expected;
 	double size;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
@@ -454,10 +479,17 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	for (int i = 0; i < ACCOUNT_COLUMNS; i++)
 		v.column[i] = store_column(v.accounts, ledger_account_columns[i]);
 	v.keep = AllocSetContextCreate(CurrentMemoryContext, "crm verification", ALLOCSET_DEFAULT_SIZES);
-	v.per_entry = AllocSetContextCreate(CurrentMemoryContext, "crm verification of an entry", ALLOCSET_DEFAULT_SIZES);
+	v.per_batch = AllocSetContextCreate(CurrentMemoryContext, "crm verification of some rows", ALLOCSET_DEFAULT_SIZES);
+	control.keysize = sizeof(((ProgramName *) NULL)->name);
+	control.entrysize = sizeof(ProgramName);
+	control.hcxt = CurrentMemoryContext;
+	v.programs = hash_create("crm verification of programs", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	v.name = palloc(sizeof(char *));
 
-	/* As many passes as memory for what is remembered of the entries asks for, some 120 bytes each. */
-	size = (double) RelationGetNumberOfBlocks(v.entries) * BLCKSZ / 160 * 120 / parts;
+	/* As many passes as the memory asks for that entries and accounts, some 160 and 200 bytes on disk, take here. */
+	expected = filter_null[0] ? (double) RelationGetNumberOfBlocks(v.accounts) * BLCKSZ / 200 / parts : 16;
+	size = (double) RelationGetNumberOfBlocks(v.entries) * BLCKSZ / 160 * sizeof(Target) / parts +
+		   expected * (sizeof(Replay) + sizeof(PointsLot) * 2 + 16);
 	passes = filter_null[0] ? (int64) (size / (maintenance_work_mem * 1024.0 * 4)) + 1 : 1;
 	points_sha256_keep(true);
 	PG_TRY();
@@ -468,6 +500,7 @@ points_verify_entries(PG_FUNCTION_ARGS)
 						filter,
 						(uint32) (part - 1 + pass * parts),
 						(uint32) (parts * passes),
+						expected / passes,
 						ledger_find_index(v.accounts, 2, v.column));
 	}
 	PG_FINALLY();
