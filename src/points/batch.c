@@ -1,5 +1,5 @@
 /*
- * The batch door: many movements applied in memory, each account written once, entries together.
+ * What posts to several accounts at once: locking and writing them, transfers, what is due.
  */
 #include "points/ledger.h"
 
@@ -19,14 +19,11 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#define MAX_BATCH 1000000
-#define WRITE_EVERY 100
-
 /*
  * Open a ledger for a function that posts to it; the caller has the rights of its owner
  */
-static Relation
-open_entries(Oid relid)
+Relation
+ledger_open_entries(Oid relid)
 {
 	Relation rel = table_open(relid, RowExclusiveLock);
 
@@ -104,315 +101,26 @@ ledger_lock_entries(Ledger *ledger, PointsEntry **entries, int n, int *count)
 }
 
 /*
- * Write what was posted
+ * Put the entries that were posted to accounts into the table
  */
 void
-ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
+ledger_insert_entries(Ledger *ledger, LedgerAccount *accounts, int count)
 {
 	List *entries = NIL;
 
 	for (int i = 0; i < count; i++)
 		entries = list_concat(entries, accounts[i].entries);
-	if (entries == NIL)
-		return;
-	ledger_write(ledger, accounts, count);
 	ledger_insert(ledger, entries);
 }
 
 /*
- * Read a crm.points_movement
+ * Write what was posted
  */
-static void
-read_movement(HeapTupleHeader header, PointsEntry *entry, bool *given)
+void
+ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
 {
-	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
-	TupleDesc desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-	static const LedgerColumn columns[11] = {COL_CUSTOMER_ID,
-											 COL_KIND,
-											 COL_POINTS,
-											 COL_SOURCE,
-											 COL_REFERENCE,
-											 COL_PROGRAM,
-											 COL_EXPIRES_AT,
-											 COL_AVAILABLE_AT,
-											 COL_REVERSES,
-											 COL_OCCURRED_AT,
-											 COL_DETAIL};
-	Datum value[11];
-
-	memset(entry, 0, sizeof(PointsEntry));
-	memset(given, 0, sizeof(bool) * LEDGER_COLUMNS);
-	if (desc->natts != 11)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("a movement is not of type crm.points_movement")));
-	for (int i = 0; i < 11; i++)
-	{
-		bool isnull;
-
-		value[i] = heap_getattr(&tuple, i + 1, desc, &isnull);
-		given[columns[i]] = !isnull;
-	}
-	ReleaseTupleDesc(desc);
-	if (!given[COL_CUSTOMER_ID] || !given[COL_KIND])
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("a movement needs customer_id and kind")));
-	entry->customer_id = DatumGetInt64(value[0]);
-	if (!points_kind_parse(TextDatumGetCString(value[1]), &entry->kind))
-		ereport(ERROR,
-				(errcode(ERRCODE_POINTS_INVALID),
-				 errmsg("unknown kind of points entry: \"%s\"", TextDatumGetCString(value[1]))));
-	entry->points = given[COL_POINTS] ? DatumGetInt64(value[2]) : 0;
-	entry->source = given[COL_SOURCE] ? TextDatumGetCString(value[3]) : NULL;
-	entry->reference = given[COL_REFERENCE] ? TextDatumGetCString(value[4]) : NULL;
-	entry->program = given[COL_PROGRAM] ? TextDatumGetCString(value[5]) : "points";
-	entry->expires_at = given[COL_EXPIRES_AT] ? DatumGetTimestampTz(value[6]) : POINTS_NO_TIME;
-	entry->available_at = given[COL_AVAILABLE_AT] ? DatumGetTimestampTz(value[7]) : POINTS_NO_TIME;
-	entry->reverses = given[COL_REVERSES] ? DatumGetInt64(value[8]) : 0;
-	entry->occurred_at = given[COL_OCCURRED_AT] ? DatumGetTimestampTz(value[9]) : POINTS_NO_TIME;
-	entry->detail = given[COL_DETAIL] ? DatumGetCString(DirectFunctionCall1(jsonb_out, value[10])) : NULL;
-}
-
-static LedgerResult
-refuse_unknown(PointsRefusal *refusal)
-{
-	memset(refusal, 0, sizeof(PointsRefusal));
-	refusal->sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
-	refusal->message = "there is no such customer or program";
-	return LEDGER_REFUSED;
-}
-
-/* What became of a movement. */
-typedef struct Outcome
-{
-	LedgerResult result;
-	int64 seq;
-	int64 balance_after;
-	PointsRefusal *refusal;
-} Outcome;
-
-/* A movement and its account. */
-typedef struct Place
-{
-	int account;
-	int ordinal;
-} Place;
-
-static int
-compare_places(const void *a, const void *b)
-{
-	const Place *first = a;
-	const Place *second = b;
-
-	if (first->account != second->account)
-		return first->account < second->account ? -1 : 1;
-	return first->ordinal < second->ordinal ? -1 : 1;
-}
-
-/*
- * The movements account by account, so that neighbours in the indexes come together; in each as they were given
- */
-static Place *
-account_order(LedgerAccount *accounts, int count, PointsEntry **entries, const bool *unknown, int n)
-{
-	Place *order = palloc(sizeof(Place) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-	{
-		order[i].account =
-			unknown[i]
-				? -1
-				: (int) (ledger_find_account(accounts, count, entries[i]->customer_id, entries[i]->program) - accounts);
-		order[i].ordinal = i;
-	}
-	qsort(order, n, sizeof(Place), compare_places);
-	return order;
-}
-
-/*
- * Return what became of a movement
- */
-static void
-put_outcome(ReturnSetInfo *rsinfo, int ordinal, const PointsEntry *entry, const Outcome *outcome)
-{
-	bool refused = outcome->result == LEDGER_REFUSED;
-	Datum values[8] = {0};
-	bool nulls[8] = {false, false, false, false, refused, refused, !refused, !refused};
-
-	values[0] = Int32GetDatum(ordinal + 1);
-	values[1] = CStringGetTextDatum(refused								  ? "refused"
-									: outcome->result == LEDGER_REPLAYED ? "repeated"
-																		  : "posted");
-	values[2] = Int64GetDatum(entry->customer_id);
-	values[3] = CStringGetTextDatum(entry->program);
-	values[4] = Int64GetDatum(outcome->seq);
-	values[5] = Int64GetDatum(outcome->balance_after);
-	if (refused)
-	{
-		values[6] = CStringGetTextDatum(unpack_sql_state(outcome->refusal->sqlstate));
-		values[7] = CStringGetTextDatum(outcome->refusal->message);
-	}
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * Which movements name a customer or a program that is not there
- */
-static bool *
-find_unknown(Ledger *ledger, PointsEntry **entries, int n)
-{
-	bool *unknown = palloc0(sizeof(bool) * Max(n, 1));
-	Datum *values[2] = {palloc(sizeof(Datum) * Max(n, 1)), palloc(sizeof(Datum) * Max(n, 1))};
-	Oid types[2] = {INT8ARRAYOID, TEXTARRAYOID};
-	Relation account = table_open(ledger->account, AccessShareLock);
-	Datum args[2];
-	SPIPlanPtr plan;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	for (int i = 0; i < n; i++)
-	{
-		values[0][i] = Int64GetDatum(entries[i]->customer_id);
-		values[1][i] = CStringGetTextDatum(entries[i]->program);
-	}
-	args[0] = PointerGetDatum(construct_array(values[0], n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[1] = PointerGetDatum(construct_array(values[1], n, TEXTOID, -1, false, TYPALIGN_INT));
-	plan = SPI_prepare(psprintf("SELECT u.n FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY u (customer_id, program, n) "
-								"WHERE NOT EXISTS (SELECT FROM %s a WHERE a.customer_id = u.customer_id AND a.program = u.program) "
-								"AND (NOT EXISTS (SELECT FROM %s c WHERE c.customer_id = u.customer_id) "
-								"OR NOT EXISTS (SELECT FROM %s p WHERE p.program = u.program))",
-								store_qualified_name(ledger->account),
-								store_qualified_name(store_referenced_table(account, "customer")),
-								store_qualified_name(ledger->program)),
-					   2,
-					   types);
-	if (plan == NULL || SPI_execute_plan(plan, args, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up the customers of a batch: %s", SPI_result_code_string(SPI_result));
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool isnull;
-
-		unknown[DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)) - 1] = true;
-	}
-	SPI_finish();
-	table_close(account, NoLock);
-	return unknown;
-}
-
-/*
- * Post many movements: see points_post in the kit
- */
-PG_FUNCTION_INFO_V1(points_post);
-Datum
-points_post(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
-	bool atomic = PG_GETARG_BOOL(2);
-	Relation rel = open_entries(PG_GETARG_OID(0));
-	Ledger *ledger;
-	Datum *elements;
-	bool *element_nulls;
-	int n;
-	int count;
-	int refused;
-	int first = 0;
-	int written = 0;
-	PointsEntry **entries;
-	PointsEntry **known;
-	int known_count = 0;
-	bool *unknown;
-	PointsEntry found;
-	PointsRefusal refusal;
-	bool **given;
-	LedgerAccount *accounts;
-	LedgerLookup lookup;
-	Outcome *outcomes;
-	Place *order;
-	StoreOwner owner;
-
-	InitMaterializedSRF(fcinfo, 0);
-	deconstruct_array(
-		array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE, &elements, &element_nulls, &n);
-	if (n > MAX_BATCH)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a batch has at most %d movements, not %d", MAX_BATCH, n),
-				 errhint("Post them in several calls.")));
-	entries = palloc(sizeof(PointsEntry *) * Max(n, 1));
-	given = palloc(sizeof(bool *) * Max(n, 1));
-	outcomes = palloc0(sizeof(Outcome) * Max(n, 1));
-	refused = n;
-	for (int i = 0; i < n; i++)
-	{
-		if (element_nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("movement %d is null", i + 1)));
-		entries[i] = palloc(sizeof(PointsEntry));
-		given[i] = palloc(sizeof(bool) * LEDGER_COLUMNS);
-		read_movement(DatumGetHeapTupleHeader(elements[i]), entries[i], given[i]);
-	}
-
-	store_owner_begin(rel, &owner);
-	ledger = ledger_open(rel);
-	known = palloc(sizeof(PointsEntry *) * Max(n, 1));
-	unknown = atomic ? palloc0(sizeof(bool) * Max(n, 1)) : find_unknown(ledger, entries, n);
-	for (int i = 0; i < n; i++)
-	{
-		if (!unknown[i])
-			known[known_count++] = entries[i];
-	}
-	accounts = ledger_lock_entries(ledger, known, known_count, &count);
-	ledger_lookup_begin(ledger, rel, accounts, count, &lookup);
-	order = account_order(accounts, count, entries, unknown, n);
-	for (int i = 0; i < n; i++)
-	{
-		int at = order[i].ordinal;
-		Outcome *outcome = &outcomes[at];
-
-		CHECK_FOR_INTERRUPTS();
-		/* Write while what was looked up is still at hand. */
-		if (i - first >= WRITE_EVERY && order[i].account > order[i - 1].account)
-		{
-			ledger_write_accounts(ledger, &accounts[written], order[i].account - written);
-			written = order[i].account;
-			first = i;
-		}
-		/* Accounts do not touch each other, so what comes after the first refusal needs no answer. */
-		if (at > refused)
-			continue;
-		outcome->result = unknown[at] ? refuse_unknown(&refusal)
-									  : ledger_post(ledger,
-													rel,
-													&accounts[order[i].account],
-													entries[at],
-													given[at],
-													&found,
-													&refusal);
-		if (outcome->result == LEDGER_REFUSED)
-		{
-			outcome->refusal = palloc(sizeof(PointsRefusal));
-			*outcome->refusal = refusal;
-			if (atomic)
-				refused = at;
-		}
-		else
-		{
-			outcome->seq = outcome->result == LEDGER_REPLAYED ? found.seq : entries[at]->seq;
-			outcome->balance_after =
-				outcome->result == LEDGER_REPLAYED ? found.balance_after : entries[at]->balance_after;
-		}
-	}
-	ledger_lookup_end(&lookup);
-	if (refused < n)
-	{
-		outcomes[refused].refusal->message =
-			psprintf("movement %d: %s", refused + 1, outcomes[refused].refusal->message);
-		points_raise(outcomes[refused].refusal);
-	}
-	for (int i = 0; i < n; i++)
-		put_outcome(rsinfo, i, entries[i], &outcomes[i]);
-	ledger_write_accounts(ledger, &accounts[written], count - written);
-	store_owner_end(&owner);
-	table_close(rel, NoLock);
-	return (Datum) 0;
+	ledger_write(ledger, accounts, count);
+	ledger_insert_entries(ledger, accounts, count);
 }
 
 /*
@@ -480,7 +188,7 @@ points_transfer(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a transfer of points needs all its arguments")));
 	}
-	rel = open_entries(PG_GETARG_OID(0));
+	rel = ledger_open_entries(PG_GETARG_OID(0));
 	out.customer_id = PG_GETARG_INT64(1);
 	in->customer_id = PG_GETARG_INT64(2);
 	out.program = text_to_cstring(PG_GETARG_TEXT_PP(3));
@@ -561,16 +269,16 @@ points_lapse_due(PG_FUNCTION_ARGS)
 {
 	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(1);
 	int32 batch = PG_GETARG_INT32(2);
-	Relation rel = open_entries(PG_GETARG_OID(0));
+	Relation rel = ledger_open_entries(PG_GETARG_OID(0));
 	Ledger *ledger;
 	LedgerAccount *accounts;
 	StoreOwner owner;
 	int count;
 
-	if (batch < 1 || batch > MAX_BATCH)
+	if (batch < 1 || batch > LEDGER_MAX_BATCH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch must be between 1 and %d", MAX_BATCH)));
+				 errmsg("batch must be between 1 and %d", LEDGER_MAX_BATCH)));
 	store_owner_begin(rel, &owner);
 	ledger = ledger_open(rel);
 	accounts = ledger_lock_due(ledger, as_of, batch, &count);

@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
@@ -110,7 +111,20 @@ only_rows(Relation rel, bool insert, int own_count, const AttrNumber *own_column
 }
 
 /*
- * Does no more stand on the ledger's tables than crm put there?
+ * Does this index refuse what is there already?
+ */
+static bool
+is_unique(Oid indexid)
+{
+	Relation index = index_open(indexid, AccessShareLock);
+	bool unique = index->rd_index->indisunique;
+
+	index_close(index, AccessShareLock);
+	return unique;
+}
+
+/*
+ * Does no more stand on the ledger's tables than crm put there, and not less?
  */
 bool
 ledger_is_plain(const Ledger *ledger, Relation entries, Relation accounts)
@@ -119,6 +133,7 @@ ledger_is_plain(const Ledger *ledger, Relation entries, Relation accounts)
 	Oid none[2] = {InvalidOid, InvalidOid};
 
 	return OidIsValid(ledger->primary_key) && OidIsValid(ledger->reference_index) && OidIsValid(ledger->account_key) &&
+		   is_unique(ledger->primary_key) && is_unique(ledger->reference_index) &&
 		   only_own_triggers(entries, true, true) && only_own_triggers(accounts, false, false) &&
 		   only_rows(entries, true, LEDGER_COLUMNS, ledger->column, ledger->reverses_index, unique) &&
 		   only_rows(accounts, false, 0, NULL, InvalidOid, none);
@@ -196,6 +211,31 @@ read_slot(LedgerAccess *access, LedgerAccount *account)
 	account->tid = access->slot->tts_tid;
 	account->row = ExecCopySlotHeapTuple(access->slot);
 	ledger_read_state(access->ledger, values, account);
+}
+
+/*
+ * Read accounts that are locked once more, as they were before what was posted to them in memory
+ */
+void
+ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count)
+{
+	Relation rel = table_open(ledger->account, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	Datum *all = palloc(sizeof(Datum) * desc->natts);
+	bool *nulls = palloc(sizeof(bool) * desc->natts);
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum values[ACCOUNT_COLUMNS];
+
+		heap_deform_tuple(accounts[i].row, desc, all, nulls);
+		for (int c = 0; c < ACCOUNT_COLUMNS; c++)
+			values[c] = all[ledger->account_column[c] - 1];
+		ledger_read_state(ledger, values, &accounts[i]);
+	}
+	pfree(all);
+	pfree(nulls);
+	table_close(rel, NoLock);
 }
 
 /*
@@ -353,6 +393,40 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
 }
 
 /*
+ * Put entries into one index, whose upper pages stay at hand when it is not another's turn after each
+ */
+static void
+insert_into_index(ResultRelInfo *info, int which, TupleTableSlot **slots, int count, EState *estate)
+{
+	Relation index = info->ri_IndexRelationDescs[which];
+	IndexInfo *index_info = info->ri_IndexRelationInfo[which];
+	ExprContext *context = GetPerTupleExprContext(estate);
+	Datum values[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS];
+
+	if (!index_info->ii_ReadyForInserts)
+		return;
+	if (index_info->ii_Predicate != NIL && index_info->ii_PredicateState == NULL)
+		index_info->ii_PredicateState = ExecPrepareQual(index_info->ii_Predicate, estate);
+	for (int i = 0; i < count; i++)
+	{
+		context->ecxt_scantuple = slots[i];
+		if (index_info->ii_Predicate != NIL && !ExecQual(index_info->ii_PredicateState, context))
+			continue;
+		FormIndexDatum(index_info, slots[i], estate, values, nulls);
+		index_insert(index,
+					 values,
+					 nulls,
+					 &slots[i]->tts_tid,
+					 info->ri_RelationDesc,
+					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+					 false,
+					 index_info);
+	}
+	ResetPerTupleExprContext(estate);
+}
+
+/*
  * Put computed entries into the table
  */
 void
@@ -395,12 +469,10 @@ ledger_direct_insert(Ledger *ledger, List *entries)
 			slots[i]->tts_tableOid = RelationGetRelid(rel);
 		}
 		table_multi_insert(rel, slots, count, command, 0, NULL);
+		for (int i = 0; i < info->ri_NumIndices; i++)
+			insert_into_index(info, i, slots, count, estate);
 		for (int i = 0; i < count; i++)
-		{
-			list_free(crm_insert_new_index_tuples(info, slots[i], estate));
-			ResetPerTupleExprContext(estate);
 			ExecClearTuple(slots[i]);
-		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(rows_context);
 	}

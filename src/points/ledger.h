@@ -236,6 +236,7 @@ extern bool ledger_access_find(LedgerAccess *access, LedgerAccount *account);
 extern bool ledger_access_lock(LedgerAccess *access, LedgerAccount *account);
 extern LedgerAccount *ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count);
 extern void ledger_access_end(LedgerAccess *access);
+extern void ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_direct_insert(Ledger *ledger, List *entries);
 
@@ -259,8 +260,11 @@ extern LedgerResult ledger_post(Ledger *ledger,
 extern void ledger_check_kind(Relation entries, PointsKind kind);
 
 /* batch.c */
+#define LEDGER_MAX_BATCH 1000000
+extern Relation ledger_open_entries(Oid relid);
 extern LedgerAccount *ledger_find_account(LedgerAccount *accounts, int count, int64 customer_id, const char *program);
 extern LedgerAccount *ledger_lock_entries(Ledger *ledger, PointsEntry **entries, int n, int *count);
+extern void ledger_insert_entries(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count);
 
 /* gate.c */

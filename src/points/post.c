@@ -128,7 +128,8 @@ ledger_expiry(const LedgerProgram *rules, TimestampTz from)
 void
 ledger_lapse(LedgerAccount *account, TimestampTz until)
 {
-	for (;;)
+	/* Mostly nothing is. */
+	while (points_next_due(&account->state) <= until)
 	{
 		PointsEntry *entry = palloc0(sizeof(PointsEntry));
 
