@@ -415,11 +415,17 @@ DECLARE
     store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
     done bigint := 0;
     total bigint;
+    before text := pg_catalog.current_setting('synchronous_commit');
     n bigint;
 BEGIN
     EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
     LOOP
+        -- What a crash takes is booked again by the next run; only the last commit, which says that all is done, waits for the disk.
+        PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
         n := crm.points_lapse_due(ledger, as_of, batch);
+        IF n OPERATOR(pg_catalog.=) 0 THEN
+            PERFORM pg_catalog.set_config('synchronous_commit', before, true);
+        END IF;
         done := done OPERATOR(pg_catalog.+) n;
         EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
             ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
@@ -434,7 +440,7 @@ $points$;
 COMMENT ON PROCEDURE lapse_points(text, timestamptz, integer, regclass) IS
 'the body of expire_points, mature_points and release_overdue_holds, which differ in the name that job_progress shows: what is due on an account is booked in the order in which it was due, whatever it is';
 
-CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 1000, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN
@@ -445,7 +451,7 @@ $points$;
 COMMENT ON PROCEDURE expire_points IS
 'books expired points, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
 
-CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 1000, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN
@@ -456,7 +462,7 @@ $points$;
 COMMENT ON PROCEDURE mature_points IS
 'books pending points whose day has come as available, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
 
-CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 5000, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 1000, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN

@@ -2,7 +2,7 @@
 """Simulation of a points ledger against a model written from doc/points.md alone: one seed, one virtual clock.
 
 points_model.py DSN SEED OPERATIONS [CUSTOMERS]
-After every operation its result is compared, at the end every entry, balance and lot. Prints the seed; ends with 1 on a difference.
+Operations are posted by the verbs and, in batches, by post_points. After each its result is compared, at the end every entry, balance and lot. Prints the seed; ends with 1 on a difference.
 """
 import datetime
 import random
@@ -406,7 +406,7 @@ class Simulation:
         else:
             op = self.make(account)
         before = len(account.entries)
-        snapshot = self.save(customer, to, program)
+        snapshot = self.save({(customer, program), (to, program)})
         try:
             expected = self.model(customer, program, op, to)
             self.history.setdefault((customer, program), []).append(op)
@@ -425,11 +425,85 @@ class Simulation:
             return False
         return True
 
-    def save(self, customer, to, program):
+    def movement(self):
+        """A movement of a batch: what it reverses is named by its reference or by seq."""
+        customer, program = self.rng.randint(1, self.customers), self.rng.choice(list(PROGRAMS))
+        account = self.accounts[customer, program]
+        op = self.make(account)
+        while op["kind"] == "transfer":
+            op = self.make(account)
+        if op.get("target") == "none":
+            op["reference"] = "none"
+        return customer, program, op
+
+    def batch(self, number):
+        """Movements posted in one call, all or none or row by row; many of them new earnings, which large batches take a shorter way for."""
+        size, atomic, plain = self.rng.choice((3, 20, 60, 120)), self.rng.random() < 0.5, self.rng.random() < 0.6
+        repeats = self.rng.choice((0, 0, 0.05))
+        movements = []
+        while len(movements) < size:
+            if movements and self.rng.random() < repeats:
+                customer, program, op = self.rng.choice(movements)
+                earlier = self.history.get((customer, program))
+                if earlier and self.rng.random() < 0.7:
+                    op = self.rng.choice(earlier)
+                op = dict(op, at=self.clock)
+                if op["kind"] == "transfer":
+                    continue
+                if self.rng.random() < 0.2 and op.get("points") is not None:
+                    op["points"] += 1 if op["points"] > 0 else -1
+            else:
+                customer, program, op = self.movement()
+                if plain and op["kind"] not in ("earn", "mature") and self.rng.random() < 0.97:
+                    op = dict(kind="earn", at=op["at"], source=op["source"], reference=self.reference(), points=self.rng.randint(1, 120))
+            movements.append((customer, program, op))
+        # The model applies them one after the other; a refusal among all or none undoes what was before it.
+        start = self.save({(c, p) for c, p, _ in movements})
+        expected, rows = [], []
+        for customer, program, op in movements:
+            account = self.accounts[customer, program]
+            snapshot = self.save({(customer, program)})
+            target = next((account.keys[k, op["source"], op["target"]] for k in op.get("target_kinds", ()) if (k, op["source"], op["target"]) in account.keys), None)
+            rows += [customer, op["kind"], op.get("points"), op["source"], op["reference"], program, moment(op.get("expires")), moment(op.get("since")),
+                     target["seq"] if target and op["reference"] != op["target"] else None, moment(op["at"])]
+            try:
+                entry, old = account.post(op)
+                expected.append(("repeated" if old else "posted", entry["seq"], entry["balance"], None))
+                self.history.setdefault((customer, program), []).append(op)
+                del self.history[customer, program][:-20]
+            except Refused as refused:
+                self.load(snapshot)
+                if refused.code != "CP002":
+                    account.lapse(max(op["at"], account.booked))
+                expected.append(("refused", None, None, refused.code))
+                if atomic:
+                    self.load(start)
+                    expected = refused.code
+                    break
+        rows += [v for customer, program, op in movements[len(rows) // 10:] for v in
+                 (customer, op["kind"], op.get("points"), op["source"], op["reference"], program, moment(op.get("expires")), moment(op.get("since")), None, moment(op["at"]))]
+        row = "ROW(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, NULL)::crm.points_movement"
+        try:
+            self.cursor.execute("SELECT status, seq, balance_after, sqlstate FROM shop.post_points(ARRAY[%s], %%s) ORDER BY ordinal" % ", ".join([row] * size), rows + [atomic])
+            got = self.cursor.fetchall()
+        except psycopg2.Error as e:
+            got = e.pgcode
+        for result in expected if isinstance(expected, list) else [("batch", None, None, expected)]:
+            name = "%s %s" % ("batch" if result[0] == "batch" else "in a batch:", result[3] or result[0])
+            self.counts[name] = self.counts.get(name, 0) + 1
+        if got != expected:
+            first = next((n for n in range(size) if isinstance(got, str) or isinstance(expected, str) or got[n] != expected[n]), 0)
+            print("batch at operation %d: movement %d of %d, %s, %s\nmodel:  %s\nledger: %s" % (
+                number, first + 1, size, "atomic" if atomic else "row by row", movements[first],
+                expected if isinstance(expected, str) else expected[first], got if isinstance(got, str) else got[first]))
+            return 0
+        return size
+
+    def save(self, keys):
         # A refusal leaves everything as it was: what lapsed before it is undone with the transaction.
         import copy
         return [(key, copy.deepcopy({k: v for k, v in vars(self.accounts[key]).items() if k not in ("entries", "keys", "transfer_out")}), len(self.accounts[key].entries))
-                for key in {(customer, program), (to, program)}]
+                for key in keys]
 
     def load(self, snapshot):
         for key, state, count in snapshot:
@@ -444,9 +518,12 @@ class Simulation:
         self.cursor.execute("INSERT INTO shop.customer (customer_id) SELECT generate_series(1, %s)", (self.customers,))
         for program, debt in PROGRAMS.items():
             self.cursor.execute("INSERT INTO shop.points_program (program, debt_allowed) VALUES (%s, %s)", (program, debt))
-        for number in range(operations):
-            if not self.step(number):
+        number = 0
+        while number < operations:
+            done = self.batch(number) if self.rng.random() < 0.01 else int(self.step(number))
+            if not done:
                 return False
+            number += done
         entries = 0
         for (customer, program), account in self.accounts.items():
             self.cursor.execute("SELECT %s FROM shop.points_entry WHERE customer_id = %%s AND program = %%s ORDER BY seq" % COLUMNS, (customer, program))
