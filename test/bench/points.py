@@ -131,6 +131,8 @@ INSERT INTO base.entry (customer_id, kind, points, source, reference) VALUES (:c
 REPLAY = r"""\set c random(1, 1000)
 SELECT seq FROM shop.earn(:c, 5, 'replay', 'the same');
 """
+# What a commit alone costs: all that writes anything waits for the same disk.
+COMMIT = "SELECT pg_logical_emit_message(true, 'crm', '');\n"
 VERB = r"""\set c random(1, %d)
 SELECT seq FROM shop.earn(:c, 5, 'bench', gen_random_uuid()::text);
 """
@@ -164,6 +166,8 @@ def singles():
             lambda: pgbench(BASE % ACCOUNTS, sync=sync)[0])
         compare("earn through the gate against pgbench TPC-B, " + name, earn, tpcb, bars[0])
         compare("the same against a correct PL/pgSQL gate, " + name, earn, base, bars[1])
+    earn, commits = rates(lambda: pgbench(EARN % ACCOUNTS)[0], lambda: pgbench(COMMIT)[0])
+    compare("earn through the gate against commits that write nothing else, sync commit on", earn, commits, "")
     run("UPDATE shop.points_program SET expiry = 'months', expiry_n = 12 WHERE program = 'points'")
     spread = EARN.replace("(customer_id, kind", "(customer_id, program, kind").replace("VALUES (:c,", "VALUES (:c, 'p' || (:c %% 16 + 1),")
     one, many = rates(lambda: pgbench(EARN % ACCOUNTS)[0], lambda: pgbench(spread % ACCOUNTS)[0])
@@ -257,10 +261,27 @@ def expiry():
     row("redeem p99 meanwhile against before", "%.1f ms" % result["p99"], "%.1f ms" % quiet, "%.2f" % (result["p99"] / quiet), "< 2")
 
 
+def processor(pid):
+    """Seconds that a process was on a processor."""
+    with open("/proc/%d/schedstat" % pid, encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
 def verify():
     entries = run("SELECT count(*) FROM shop.points_entry")[0][0]
-    seconds = min(timed("SELECT count(*) FROM crm.points_verify_entries('shop.points_entry', NULL, NULL, 1, 1)") for _ in range(2))
-    row("verify, one core (%d entries)" % entries, "%.0f/s" % (entries / seconds), "", "", "≥ 500,000/s")
+    connection = connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid = cursor.fetchone()[0]
+        best = [], []
+        for _ in range(ROUNDS):
+            start, before = time.monotonic(), processor(pid)
+            cursor.execute("SELECT count(*) FROM crm.points_verify_entries('shop.points_entry', NULL, NULL, 1, 1)")
+            best[0].append(time.monotonic() - start)
+            best[1].append(processor(pid) - before)
+    connection.close()
+    row("verify, one core (%d entries)" % entries, "%.0f/s" % (entries / min(best[0])), "", "", "≥ 500,000/s")
+    row("the same by processor time", "%.0f/s" % (entries / min(best[1])), "", "", "≥ 500,000/s")
     wrong = run("SELECT count(*) FROM shop.points_verify()")[0][0]
     row("wrong accounts after all this", str(wrong), "", "", "0")
 
