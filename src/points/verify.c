@@ -361,7 +361,8 @@ find_replays(Verification *v, Row *rows, int count, Replay **replays)
 		Replay *replay = replay_find(&v->table, rows[i].hash, rows[i].entry.customer_id, rows[i].program);
 
 		prefetch(replay->state.lots.lot);
-		prefetch(&replay->target[replay->target_count]);
+		if (replay->target != NULL)
+			prefetch(&replay->target[replay->target_count]);
 		replays[i] = replay;
 	}
 }
