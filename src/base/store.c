@@ -4,11 +4,13 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -81,10 +83,136 @@ store_referenced_table(Relation rel, const char *name)
 	return found;
 }
 
+/*
+ * Citus names a shard after its table and its number in pg_dist_shard. That catalog is read as it is, so that nothing here needs
+ * Citus; and it is looked at only for a table whose name ends so.
+ */
+#define SHARD_RELID 1
+#define SHARD_ID 2
+
+/* A row of pg_dist_shard. */
+typedef struct Shard
+{
+	Oid table;
+	int64 id;
+	char *min; /* least hash that it holds; NULL of a table that has one shard */
+} Shard;
+
+/*
+ * Read the shard of this number, or the shard of a table that begins at min
+ */
+static bool
+find_shard(Oid catalog, int64 id, Oid table, const char *min, Shard *shard)
+{
+	Relation shards = table_open(catalog, AccessShareLock);
+	const char *index = id != 0 ? "pg_dist_shard_shardid_index" : "pg_dist_shard_logical_relid_index";
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	AttrNumber min_column = get_attnum(catalog, "shardminvalue");
+	bool found = false;
+
+	if (id != 0)
+		ScanKeyInit(&key, SHARD_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	else
+		ScanKeyInit(&key, SHARD_RELID, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(shards, get_relname_relid(index, PG_CATALOG_NAMESPACE), true, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool isnull;
+		bool min_isnull;
+		Datum min_datum = heap_getattr(tuple, min_column, RelationGetDescr(shards), &min_isnull);
+
+		shard->table = DatumGetObjectId(heap_getattr(tuple, SHARD_RELID, RelationGetDescr(shards), &isnull));
+		shard->id = DatumGetInt64(heap_getattr(tuple, SHARD_ID, RelationGetDescr(shards), &isnull));
+		shard->min = min_isnull ? NULL : TextDatumGetCString(min_datum);
+		found = id != 0 || shard->min == NULL || (min != NULL && strcmp(min, shard->min) == 0);
+	}
+	systable_endscan(scan);
+	table_close(shards, AccessShareLock);
+	return found;
+}
+
+/*
+ * Which shard is this relation, if any? *catalog becomes pg_dist_shard.
+ */
+static bool
+find_own_shard(Relation rel, Oid *catalog, Shard *shard)
+{
+	const char *name = RelationGetRelationName(rel);
+	const char *digits = name + strlen(name);
+	char *table;
+	int64 id;
+
+	while (digits > name && isdigit((unsigned char) digits[-1]))
+		digits--;
+	if (*digits == '\0' || strlen(digits) > 18 || digits < name + 2 || digits[-1] != '_')
+		return false;
+	*catalog = get_relname_relid("pg_dist_shard", PG_CATALOG_NAMESPACE);
+	id = strtoll(digits, NULL, 10);
+	if (!OidIsValid(*catalog) || id == 0 || !find_shard(*catalog, id, InvalidOid, NULL, shard))
+		return false;
+	table = get_rel_name(shard->table);
+	return table != NULL && get_rel_namespace(shard->table) == RelationGetNamespace(rel) &&
+		   strlen(table) == digits - 1 - name && strncmp(name, table, strlen(table)) == 0;
+}
+
+bool
+store_is_shard(Relation rel)
+{
+	Oid catalog;
+	Shard shard;
+
+	return find_own_shard(rel, &catalog, &shard);
+}
+
+Oid
+store_sibling_if_any(Relation rel, const char *name)
+{
+	Oid relid = get_relname_relid(name, RelationGetNamespace(rel));
+	Oid catalog;
+	Shard own;
+	Shard shard;
+
+	if (!OidIsValid(relid) || !find_own_shard(rel, &catalog, &own) || !find_shard(catalog, 0, relid, own.min, &shard))
+		return relid;
+	return get_relname_relid(psprintf("%s_" INT64_FORMAT, name, shard.id), RelationGetNamespace(rel));
+}
+
+char *
+store_query(Relation rel, const char *query)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	while (*query)
+	{
+		const char *end = query + 1;
+		char *name;
+		Oid relid;
+
+		if (*query != '@')
+		{
+			appendStringInfoChar(&text, *query++);
+			continue;
+		}
+		while (isalnum((unsigned char) *end) || *end == '_')
+			end++;
+		name = pnstrdup(query + 1, end - query - 1);
+		relid = store_sibling_if_any(rel, name);
+		appendStringInfoString(&text,
+							   OidIsValid(relid)
+								   ? store_qualified_name(relid)
+								   : quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), name));
+		query = end;
+	}
+	return text.data;
+}
+
 Oid
 store_sibling_table(Relation rel, const char *name)
 {
-	Oid relid = get_relname_relid(name, RelationGetNamespace(rel));
+	Oid relid = store_sibling_if_any(rel, name);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -141,4 +269,58 @@ store_owner_end(StoreOwner *saved)
 {
 	AtEOXact_GUC(true, saved->guc_level);
 	store_user_end(saved);
+}
+
+bool
+store_is_distributed(Oid relid)
+{
+	Oid catalog = get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE);
+	Relation tables;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool found;
+
+	if (!OidIsValid(catalog))
+		return false;
+	tables = table_open(catalog, AccessShareLock);
+	ScanKeyInit(&key, SHARD_RELID, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(tables, get_relname_relid("pg_dist_partition_logical_relid_index", PG_CATALOG_NAMESPACE), true, NULL, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(tables, AccessShareLock);
+	return found;
+}
+
+void
+store_refuse_distributed(Relation rel, const char *hint)
+{
+	if (store_is_distributed(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" is distributed, and this works on one shard at a time", RelationGetRelationName(rel)),
+				 errhint("%s", hint)));
+}
+
+/*
+ * Is a table distributed? See is_distributed in the kit
+ */
+PG_FUNCTION_INFO_V1(is_distributed);
+Datum
+is_distributed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(store_is_distributed(PG_GETARG_OID(0)));
+}
+
+/*
+ * Is a table a shard? See is_shard in the kit
+ */
+PG_FUNCTION_INFO_V1(is_shard);
+Datum
+is_shard(PG_FUNCTION_ARGS)
+{
+	Relation rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	bool shard = store_is_shard(rel);
+
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_BOOL(shard);
 }

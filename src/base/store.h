@@ -14,6 +14,21 @@ extern Oid store_referenced_table(Relation rel, const char *name);
 /* OID of the table called name in the schema of rel, with the same owner as rel; raises when it isn't there or has another. */
 extern Oid store_sibling_table(Relation rel, const char *name);
 
+/* The same, whoever owns it; InvalidOid when it isn't there. Of a shard the sibling is the shard with the same customers. */
+extern Oid store_sibling_if_any(Relation rel, const char *name);
+
+/* Is rel a shard of a distributed table? */
+extern bool store_is_shard(Relation rel);
+
+/* Does Citus keep this table in shards, or a copy of it on every node? */
+extern bool store_is_distributed(Oid relid);
+
+/* Raise when rel is distributed: for what writes or reads it without the planner. */
+extern void store_refuse_distributed(Relation rel, const char *hint);
+
+/* A query in which @name stands for what is called name beside rel. */
+extern char *store_query(Relation rel, const char *query);
+
 /* Name of a table, quoted and qualified for use in SQL. */
 extern char *store_qualified_name(Oid relid);
 

@@ -32,6 +32,7 @@ ledger_open_entries(Oid relid)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for the points ledger \"%s\"", RelationGetRelationName(rel)),
 				 errhint("Use the verbs of the store; they run as its owner.")));
+	store_refuse_distributed(rel, "Insert into the table, which sends each entry to its shard; doc/citus.md says what to do instead.");
 	return rel;
 }
 

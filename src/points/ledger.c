@@ -6,6 +6,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "base/change.h"
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
@@ -116,7 +117,7 @@ ledger_open(Relation entries)
 		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(Ledger)};
 
 		ledgers = hash_create("crm ledgers", 8, &control, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+		on_relation_change(forget_relation);
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
 	}
 	ledger = hash_search(ledgers, &relid, HASH_ENTER, &found);

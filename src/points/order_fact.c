@@ -15,12 +15,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-static const char *
-schema_of(Relation purchase)
-{
-	return quote_identifier(get_namespace_name(RelationGetNamespace(purchase)));
-}
-
 /*
  * The day of a moment in the store's zone
  */
@@ -57,19 +51,16 @@ look_up(OrderRules *store, Relation purchase, OrderFacts *facts)
 	values[2] = DateADTGetDatum(local_day(facts->at, store->zone));
 	if (store->facts == NULL || !SPI_plan_is_valid(store->facts))
 	{
-		const char *schema = schema_of(purchase);
-
 		order_plan(
 			&store->facts,
-			psprintf("SELECT (SELECT c.to_tier FROM %s.tier_change c WHERE c.customer_id = $1 "
+			store_query(purchase,
+					 "SELECT (SELECT c.to_tier FROM @tier_change c WHERE c.customer_id = $1 "
 					 "AND (c.at < $2 OR c.at = $2 AND c.reason <> 'upgrade') ORDER BY c.at DESC, c.change_no DESC LIMIT 1), "
 					 "(SELECT CASE WHEN k.birth_calendar <> 'lunar' THEN extract(month FROM k.birth_date) = extract(month FROM $3) "
 					 "WHEN k.birth_date BETWEEN '1901-01-01' AND '2099-12-31' AND $3 BETWEEN '1902-01-01' AND '2099-12-31' "
 					 "THEN EXISTS (SELECT FROM generate_series(-1, 0) y WHERE date_trunc('month', "
 					 CRM_SCHEMA ".lunar_birthday(k.birth_date, extract(year FROM $3)::integer + y)) = date_trunc('month', $3)) END "
-					 "FROM %s.contact k WHERE k.customer_id = $1)",
-					 schema,
-					 schema),
+					 "FROM @contact k WHERE k.customer_id = $1)"),
 			3,
 			types);
 	}
@@ -195,15 +186,12 @@ order_read_lines(OrderRules *store, Relation purchase, int64 customer_id, const 
 
 	if (store->lines == NULL || !SPI_plan_is_valid(store->lines))
 	{
-		const char *schema = schema_of(purchase);
-
 		order_plan(&store->lines,
-				   psprintf("SELECT i.line, i.amount, i.category, i.product, (SELECT sum(r.amount) FROM %s.purchase_refund r "
+				   store_query(purchase,
+							"SELECT i.line, i.amount, i.category, i.product, (SELECT sum(r.amount) FROM @purchase_refund r "
 							"WHERE r.customer_id = i.customer_id AND r.channel = i.channel AND r.order_no = i.order_no "
-							"AND r.line = i.line) FROM %s.purchase_item i "
-							"WHERE i.customer_id = $1 AND i.channel = $2 AND i.order_no = $3 ORDER BY i.line",
-							schema,
-							schema),
+							"AND r.line = i.line) FROM @purchase_item i "
+							"WHERE i.customer_id = $1 AND i.channel = $2 AND i.order_no = $3 ORDER BY i.line"),
 				   3,
 				   types);
 	}

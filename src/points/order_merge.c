@@ -32,7 +32,7 @@
 static Relation
 open_customers(Relation purchase, AttrNumber *id, AttrNumber *into)
 {
-	Oid relid = get_relname_relid("customer", RelationGetNamespace(purchase));
+	Oid relid = store_sibling_if_any(purchase, "customer");
 	Relation customers;
 
 	if (!OidIsValid(relid))
@@ -245,6 +245,7 @@ points_move(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for the points ledger \"%s\"", RelationGetRelationName(rel)),
 				 errhint("Use the verbs of the store; they run as its owner.")));
+	store_refuse_distributed(rel, "Two customers may be on two nodes; doc/citus.md says what to do instead.");
 	store_owner_begin(rel, &owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -3,6 +3,7 @@
  */
 #include "points/order.h"
 
+#include "base/change.h"
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "store/money.h"
@@ -301,7 +302,6 @@ OrderRules *
 order_rules(Relation purchase)
 {
 	Oid relid = RelationGetRelid(purchase);
-	Oid schema = RelationGetNamespace(purchase);
 	OrderRules *store;
 	bool found;
 
@@ -310,7 +310,7 @@ order_rules(Relation purchase)
 		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(OrderRules)};
 
 		stores = hash_create("crm points rules", 8, &control, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+		on_relation_change(forget);
 	}
 	store = hash_search(stores, &relid, HASH_ENTER, &found);
 	if (!found)
@@ -319,7 +319,7 @@ order_rules(Relation purchase)
 		return store;
 	for (int i = 0; i < lengthof(watched_names); i++)
 	{
-		store->watched[i] = get_relname_relid(watched_names[i], schema);
+		store->watched[i] = store_sibling_if_any(purchase, watched_names[i]);
 		if (!OidIsValid(store->watched[i]))
 		{
 			/* Not yet made: nothing tells when it will be, so look again. */

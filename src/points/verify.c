@@ -459,6 +459,7 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	v.result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	v.entries = table_open(PG_GETARG_OID(0), AccessShareLock);
+	store_refuse_distributed(v.entries, "crm.on_shards() runs it on every shard.");
 	if (pg_class_aclcheck(ledger_leaf_root(v.entries), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(v.entries));
 	v.ledger = ledger_open(v.entries);

@@ -4,6 +4,7 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "base/change.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -391,7 +392,7 @@ dynamic_masking_init(void)
 							 NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	CacheRegisterRelcacheCallback(forget_masks, (Datum) 0);
+	on_relation_change(forget_masks);
 	previous_hook = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_masks_permissions;
 }

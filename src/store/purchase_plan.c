@@ -1,5 +1,6 @@
 #include "store/purchase_plan.h"
 
+#include "base/change.h"
 #include "base/crm.h"
 #include "base/store.h"
 
@@ -65,7 +66,7 @@ purchase_table(Relation purchase)
 		control.entrysize = sizeof(PurchaseTable);
 		control.hcxt = TopMemoryContext;
 		tables = hash_create("crm purchase tables", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
+		on_relation_change(table_changed);
 	}
 	table = hash_search(tables, &relid, HASH_ENTER, &found);
 	if (!found)

@@ -45,6 +45,17 @@ change_table(Relation rel)
 }
 
 /*
+ * A shard has no identity columns: there, the number of an event comes from the sequence of the table it belongs to
+ */
+static const char *
+event_number(ChangeState *state)
+{
+	char *whole = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(state->rel)), "tag_event");
+
+	return psprintf("nextval(pg_get_serial_sequence(%s, 'event_id')), ", quote_literal_cstr(whole));
+}
+
+/*
  * A plan, made when it is first needed and again when its tables changed
  */
 static SPIPlanPtr
@@ -102,10 +113,12 @@ change_plan(ChangeState *state, ChangePlan which)
 			types[n++] = OIDOID;
 			break;
 		case PLAN_EVENTS:
-			sql = psprintf("INSERT INTO %s (customer_id, tag, added, expires_at, at, who, why) "
-						   "SELECT e.customer_id, e.tag, e.added, e.expires_at, now(), $5, $6 "
+			sql = psprintf("INSERT INTO %s (%scustomer_id, tag, added, expires_at, at, who, why) "
+						   "SELECT %se.customer_id, e.tag, e.added, e.expires_at, now(), $5, $6 "
 						   "FROM unnest($1, $2, $3, $4) AS e(customer_id, tag, added, expires_at)",
-						   name);
+						   name,
+						   store_is_shard(state->rel) ? "event_id, " : "",
+						   store_is_shard(state->rel) ? event_number(state) : "");
 			types[n++] = INT8ARRAYOID;
 			types[n++] = TEXTARRAYOID;
 			types[n++] = BOOLARRAYOID;
@@ -132,9 +145,12 @@ change_plan(ChangeState *state, ChangePlan which)
 			break;
 		case PLAN_AUDIENCE:
 		case PLANS:
-			sql = psprintf("INSERT INTO %s (tag, chunk, toggled) "
-						   "SELECT c.tag, c.chunk, c.toggled FROM unnest($1, $2, $3) AS c(tag, chunk, toggled)",
-						   name);
+			/* On a shard a row stands with one of its customers, by which the table is distributed. */
+			sql = psprintf("INSERT INTO %s (%stag, chunk, toggled) SELECT %sc.tag, c.chunk, c.toggled "
+						   "FROM unnest($1, $2, $3) AS c(tag, chunk, toggled)",
+						   name,
+						   store_is_shard(state->rel) ? "customer_id, " : "",
+						   store_is_shard(state->rel) ? CRM_SCHEMA ".min(c.toggled), " : "");
 			types[n++] = TEXTARRAYOID;
 			types[n++] = INT8ARRAYOID;
 			types[n++] = get_array_type(get_atttype(relid, get_attnum(relid, "toggled")));

@@ -1,5 +1,6 @@
 #include "value/instant_rules.h"
 
+#include "base/change.h"
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -116,7 +117,6 @@ find_columns(InstantRules *rules)
 static void
 load_rules(InstantRules *rules, Relation purchase)
 {
-	const char *schema = quote_identifier(get_namespace_name(RelationGetNamespace(purchase)));
 	MemoryContext caller;
 	StoreOwner owner;
 	uint64 rows;
@@ -126,11 +126,11 @@ load_rules(InstantRules *rules, Relation purchase)
 	SPI_connect();
 	/* Who is told of a change may be in a snapshot from before it. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (read_rules(psprintf("SELECT s.time_zone FROM %s.settings s", schema)) == 1)
+	if (read_rules(store_query(purchase, "SELECT s.time_zone FROM @settings s")) == 1)
 	{
 		zone = text_value(0, 1);
 		rules->zone = pg_tzset(zone);
-		rows = read_rules(psprintf("SELECT t.tier, t.seq FROM %s.tier t ORDER BY t.seq", schema));
+		rows = read_rules(store_query(purchase, "SELECT t.tier, t.seq FROM @tier t ORDER BY t.seq"));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->tiers = palloc(sizeof(InstantTier) * Max(rows, 1));
 		for (uint64 i = 0; i < rows; i++)
@@ -140,9 +140,9 @@ load_rules(InstantRules *rules, Relation purchase)
 		}
 		rules->ntiers = (int)rows;
 		MemoryContextSwitchTo(caller);
-		rows = read_rules(psprintf("SELECT c.seq, c.lifetime, c.condition, c.tier, c.column_name, c.threshold "
-								   "FROM %s.tier_condition c ORDER BY c.seq DESC, c.n",
-								   schema));
+		rows = read_rules(store_query(purchase,
+									  "SELECT c.seq, c.lifetime, c.condition, c.tier, c.column_name, c.threshold "
+									  "FROM @tier_condition c ORDER BY c.seq DESC, c.n"));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->conditions = palloc(sizeof(InstantCondition) * Max(rows, 1));
 		for (uint64 i = 0; i < rows; i++)
@@ -170,11 +170,11 @@ load_rules(InstantRules *rules, Relation purchase)
 		}
 		rules->lifts = rows > 0;
 		MemoryContextSwitchTo(caller);
-		rows = read_rules(psprintf(
-			"SELECT t.tag, t.rule, EXISTS (SELECT FROM %1$s.tag d WHERE d.tag = t.tag COLLATE \"C\" AND d.valid_for IS NOT NULL) "
-			"OR EXISTS (SELECT FROM %1$s.tag_namespace n WHERE n.exclusive AND n.namespace = split_part(t.tag, ':', 1) COLLATE \"C\") "
-			"FROM %1$s.tag_rule t WHERE t.enabled AND t.instant ORDER BY t.tag COLLATE \"C\"",
-			schema));
+		rows = read_rules(store_query(
+			purchase,
+			"SELECT t.tag, t.rule, EXISTS (SELECT FROM @tag d WHERE d.tag = t.tag COLLATE \"C\" AND d.valid_for IS NOT NULL) "
+			"OR EXISTS (SELECT FROM @tag_namespace n WHERE n.exclusive AND n.namespace = split_part(t.tag, ':', 1) COLLATE \"C\") "
+			"FROM @tag_rule t WHERE t.enabled AND t.instant ORDER BY t.tag COLLATE \"C\""));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->tags = palloc(sizeof(InstantTag) * Max(rows, 1));
 		for (uint64 i = 0; i < rows; i++)
@@ -203,7 +203,6 @@ InstantRules *
 instant_rules(Relation purchase)
 {
 	Oid relid = RelationGetRelid(purchase);
-	Oid schema = RelationGetNamespace(purchase);
 	InstantRules *rules;
 	bool found;
 
@@ -212,7 +211,7 @@ instant_rules(Relation purchase)
 		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(InstantRules)};
 
 		cache = hash_create("crm instant rules", 8, &control, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget, (Datum)0);
+		on_relation_change(forget);
 	}
 	rules = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
@@ -237,7 +236,7 @@ instant_rules(Relation purchase)
 				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member", "customer_rule_tag",
 				"tag_expiry", "tag_event", "tag_audience_change"};
 
-			rules->tables[i] = get_relname_relid(names[i], schema);
+			rules->tables[i] = store_sibling_if_any(purchase, names[i]);
 			complete = complete && OidIsValid(rules->tables[i]);
 		}
 		/* Valid before it is read: a change meanwhile makes it invalid again. */
@@ -264,36 +263,36 @@ SPIPlanPtr
 instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 {
 	static const char *const queries[INSTANT_PLANS] = {
-		"SELECT %1$s.judge_order($1, $2, $3, $4)",
-		"SELECT %1$s.judge_refund($1, coalesce((SELECT max(r.at) FROM %1$s.purchase_refund r "
+		"SELECT @judge_order($1, $2, $3, $4)",
+		"SELECT @judge_refund($1, coalesce((SELECT max(r.at) FROM @purchase_refund r "
 		"WHERE r.customer_id OPERATOR(pg_catalog.=) $1 AND r.channel OPERATOR(pg_catalog.=) $2 "
-		"AND r.order_no OPERATOR(pg_catalog.=) $3), pg_catalog.now())) WHERE EXISTS (SELECT FROM %1$s.tier_member m "
+		"AND r.order_no OPERATOR(pg_catalog.=) $3), pg_catalog.now())) WHERE EXISTS (SELECT FROM @tier_member m "
 		"WHERE m.customer_id OPERATOR(pg_catalog.=) $1 AND m.rests_on IS NOT NULL)",
-		"SELECT p.order_at, p.net FROM %1$s.purchase p WHERE p.customer_id OPERATOR(pg_catalog.=) $1 "
+		"SELECT p.order_at, p.net FROM @purchase p WHERE p.customer_id OPERATOR(pg_catalog.=) $1 "
 		"AND p.order_at IS NOT NULL ORDER BY p.order_at",
 		/* No cycle of the customer is over by then. cycle_end() in place: its call costs more than the rows. */
 		"WITH c AS MATERIALIZED (SELECT coalesce(m.tier, b.tier) AS tier, m.since, m.basis, m.period_end, m.rests_on, "
 		"coalesce(m.peak, b.seq) AS peak, coalesce(m.last_change, 0) AS last_change, t.seq, "
 		"CASE s.tier_period WHEN 'calendar' THEN date_trunc('year', $2 AT TIME ZONE s.time_zone) + interval '1 year' "
 		"ELSE ($2 AT TIME ZONE s.time_zone)::date + make_interval(months => s.tier_period_months) END AT TIME ZONE s.time_zone AS new_end "
-		"FROM %1$s.settings s CROSS JOIN (SELECT l.tier, l.seq FROM %1$s.tier l ORDER BY l.seq LIMIT 1) b JOIN %1$s.tier t ON t.tier = $3 "
-		"LEFT JOIN %1$s.tier_member m ON m.customer_id = $1), "
-		"history AS (INSERT INTO %1$s.tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before) "
+		"FROM @settings s CROSS JOIN (SELECT l.tier, l.seq FROM @tier l ORDER BY l.seq LIMIT 1) b JOIN @tier t ON t.tier = $3 "
+		"LEFT JOIN @tier_member m ON m.customer_id = $1), "
+		"history AS (INSERT INTO @tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before) "
 		"SELECT $1, c.tier, $3, $4, 'upgrade', $2, $5, $6::crm.rule, c.new_end, c.last_change + 1, "
 		"jsonb_build_object('tier', c.tier, 'since', c.since, 'basis', c.basis, 'period_end', c.period_end, 'peak', c.peak, 'rests_on', c.rests_on) FROM c) "
-		"INSERT INTO %1$s.tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, peak, last_change, rests_on) "
+		"INSERT INTO @tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, peak, last_change, rests_on) "
 		"SELECT $1, $3, $2, 'earned', c.new_end, c.new_end, greatest(c.peak, c.seq), c.last_change + 1, c.last_change + 1 FROM c "
-		"ON CONFLICT ON CONSTRAINT tier_member_pkey DO UPDATE SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, "
+		"ON CONFLICT (customer_id) DO UPDATE SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, "
 		"period_end = EXCLUDED.period_end, judged_at = greatest(EXCLUDED.period_end, w.lock_until), peak = EXCLUDED.peak, "
 		"last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on",
-		"INSERT INTO %1$s.customer_rule_tag (customer_id, tag, since) "
+		"INSERT INTO @customer_rule_tag (customer_id, tag, since) "
 		"SELECT $1, u.tag, pg_catalog.now() FROM pg_catalog.unnest($2) u (tag) ON CONFLICT DO NOTHING",
-		"DELETE FROM %1$s.customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) $1 "
+		"DELETE FROM @customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) $1 "
 		"AND r.tag OPERATOR(pg_catalog.=) ANY ($3) AND $2 IS NOT NULL RETURNING r.tag",
-		"UPDATE %1$s.customer c SET tags = (c.tags OPERATOR(crm.-) $3) OPERATOR(crm.|) crm.tagset($2) "
+		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) $3) OPERATOR(crm.|) crm.tagset($2) "
 		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
-		"SELECT c.tags FROM %1$s.customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
-		"SELECT m.tier, m.peak, m.judged_at FROM %1$s.tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
+		"SELECT c.tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
+		"SELECT m.tier, m.peak, m.judged_at FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
 	static const Oid types[INSTANT_PLANS][6] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID},
 												{INT8OID, TEXTOID, TEXTOID},
 												{INT8OID},
@@ -307,25 +306,12 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 
 	if (rules->plans[which] == NULL)
 	{
-		const char *schema = quote_identifier(get_namespace_name(RelationGetNamespace(purchase)));
-		StringInfoData query;
-		SPIPlanPtr plan;
-
-		initStringInfo(&query);
-		for (const char *c = queries[which]; *c; c++)
-		{
-			if (strncmp(c, "%1$s", 4) == 0)
-			{
-				appendStringInfoString(&query, schema);
-				c += 3;
-			}
-			else
-				appendStringInfoChar(&query, *c);
-		}
+		char *query = store_query(purchase, queries[which]);
 		/* One customer, by key: a plan for these values would be the same. */
-		plan = SPI_prepare_cursor(query.data, counts[which], (Oid *)types[which], CURSOR_OPT_GENERIC_PLAN);
+		SPIPlanPtr plan = SPI_prepare_cursor(query, counts[which], (Oid *)types[which], CURSOR_OPT_GENERIC_PLAN);
+
 		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "SPI_prepare failed: %s", query.data);
+			elog(ERROR, "SPI_prepare failed: %s", query);
 		rules->plans[which] = plan;
 	}
 	return rules->plans[which];
