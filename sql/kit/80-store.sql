@@ -138,6 +138,7 @@ SET check_function_bodies = on
 AS $$
 DECLARE
     script text := crm.store_script();
+    propagation text := current_setting('citus.enable_ddl_propagation', true);
 BEGIN
     PERFORM crm.check_store_name(name);
     IF EXISTS (SELECT FROM crm.stores() s WHERE s.name = create_store.name) THEN
@@ -175,6 +176,10 @@ BEGIN
         PERFORM crm.require_sealing();
     END IF;
 
+    -- A store is made on one node; crm.distribute_store() takes it to the others.
+    IF propagation IS NOT NULL THEN
+        PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
+    END IF;
     EXECUTE format('CREATE SCHEMA %I', name);
     -- The script asks for this comment when it makes the tables, and a dump carries it.
     EXECUTE format('COMMENT ON SCHEMA %I IS %L', name, CASE WHEN sealed THEN 'a sealed store of the extension crm' ELSE 'a store of the extension crm' END);
@@ -188,6 +193,9 @@ BEGIN
         ANALYZE settings;
     END IF;
     PERFORM crm.write_manifest(name);
+    IF propagation IS NOT NULL THEN
+        PERFORM set_config('citus.enable_ddl_propagation', propagation, true);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION create_store(text, boolean, text, text, text, boolean, integer) IS

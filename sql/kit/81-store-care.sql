@@ -208,6 +208,10 @@ DECLARE
     applied text := '';
 BEGIN
     PERFORM crm.require_store(name);
+    IF crm.is_distributed(format('%I.settings', name)::regclass) THEN
+        RAISE EXCEPTION 'store "%" is distributed and is not upgraded', name
+            USING ERRCODE = 'feature_not_supported', HINT = 'doc/citus.md tells what upgrades would undo.';
+    END IF;
     PERFORM set_config('lock_timeout', '5s', true);
     EXECUTE format('SELECT store_version FROM %I.settings FOR UPDATE', name) INTO version;
     IF version IS NULL THEN

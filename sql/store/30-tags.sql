@@ -115,7 +115,15 @@ CREATE FUNCTION customers_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
+DECLARE
+    id bigint;
 BEGIN
+    IF crm.is_shard(TG_RELID) THEN
+        FOR id IN SELECT o.customer_id FROM old_rows o LOOP
+            DELETE FROM tag_event e WHERE e.customer_id = id;
+        END LOOP;
+        RETURN NULL;
+    END IF;
     DELETE FROM tag_event e USING old_rows o WHERE e.customer_id = o.customer_id;
     RETURN NULL;
 END

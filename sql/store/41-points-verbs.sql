@@ -422,7 +422,12 @@ BEGIN
     LOOP
         -- What a crash takes is booked again by the next run; only the last commit, which says that all is done, waits for the disk.
         PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
-        n := crm.points_lapse_due(ledger, as_of, batch);
+        IF crm.is_distributed(ledger) THEN
+            SELECT coalesce(pg_catalog.sum((j OPERATOR(pg_catalog.->>) 'n')::bigint), 0) INTO n
+            FROM crm.on_shards(ledger, pg_catalog.format('SELECT crm.points_lapse_due(''%%s'', %L, %s) AS n', as_of, batch)) j;
+        ELSE
+            n := crm.points_lapse_due(ledger, as_of, batch);
+        END IF;
         IF n OPERATOR(pg_catalog.=) 0 THEN
             PERFORM pg_catalog.set_config('synchronous_commit', before, true);
         END IF;

@@ -23,7 +23,7 @@ BEGIN
     SELECT v.customer_id, v.program, v.seq, v.finding
     FROM (SELECT t.relation FROM points_tables() t (relation) WHERE $1 IS NULL
           UNION ALL SELECT 'points_entry'::regclass WHERE $1 IS NOT NULL) p
-    CROSS JOIN LATERAL crm.points_verify_entries(p.relation, $1, $2, $3, $4) v
+    CROSS JOIN LATERAL crm.points_verify_shards(p.relation, $1, $2, $3, $4) v
     UNION ALL
     SELECT coalesce(h.customer_id, e.customer_id), coalesce(h.program, e.program), coalesce(h.seq, e.seq),
            CASE WHEN h.seq IS NULL THEN 'the hold of this entry is missing in points_hold'

@@ -146,13 +146,27 @@ AS $$
 DECLARE
     odd text;
 BEGIN
-    SELECT n.customer_id INTO odd FROM new_rows n WHERE NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = n.customer_id) LIMIT 1;
-    IF FOUND THEN
+    IF crm.is_shard(TG_RELID) THEN
+        FOR odd IN SELECT n.customer_id FROM new_rows n LOOP
+            EXIT WHEN NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = odd::bigint);
+            odd := NULL;
+        END LOOP;
+    ELSE
+        SELECT n.customer_id INTO odd FROM new_rows n WHERE NOT EXISTS (SELECT FROM customer c WHERE c.customer_id = n.customer_id) LIMIT 1;
+    END IF;
+    IF odd IS NOT NULL THEN
         RAISE EXCEPTION 'a message in the outbox is for customer %, who does not exist', odd USING ERRCODE = 'foreign_key_violation', HINT = 'Insert the customer first.';
     END IF;
-    SELECT n.campaign INTO odd FROM (SELECT DISTINCT w.campaign FROM new_rows w WHERE w.campaign IS NOT NULL) n
-    WHERE NOT EXISTS (SELECT FROM campaign c WHERE c.campaign = n.campaign) LIMIT 1;
-    IF FOUND THEN
+    IF crm.is_shard(TG_RELID) THEN
+        FOR odd IN SELECT DISTINCT w.campaign FROM new_rows w WHERE w.campaign IS NOT NULL LOOP
+            EXIT WHEN NOT EXISTS (SELECT FROM campaign c WHERE c.campaign = odd);
+            odd := NULL;
+        END LOOP;
+    ELSE
+        SELECT n.campaign INTO odd FROM (SELECT DISTINCT w.campaign FROM new_rows w WHERE w.campaign IS NOT NULL) n
+        WHERE NOT EXISTS (SELECT FROM campaign c WHERE c.campaign = n.campaign) LIMIT 1;
+    END IF;
+    IF odd IS NOT NULL THEN
         RAISE EXCEPTION 'a message in the outbox is of campaign "%", which does not exist', odd USING ERRCODE = 'foreign_key_violation', HINT = 'launch_campaign() writes the messages of a campaign.';
     END IF;
     RETURN NULL;

@@ -1,0 +1,125 @@
+#!/bin/sh
+# Distributes a store over a coordinator and two workers of Citus and compares it with a store on one node that was given the same
+# statements. Needs an installed Citus (PG_CONFIG names the PostgreSQL that has it); without one it says so and passes.
+#   CITUS_DIR=dir   keeps the three servers running there, for a look at them
+set -eu
+cd "$(dirname "$0")/.."
+. tools/lib.sh
+
+[ -e "$("$crm_pg_config" --sharedir 2>/dev/null)/extension/citus.control" ] || { echo "skipped: Citus is not installed"; exit 0; }
+crm_build
+if [ -n "${CITUS_DIR:-}" ]; then
+	CRM_DIR=$CITUS_DIR
+	mkdir -p "$CRM_DIR"
+else
+	CRM_DIR=$(mktemp -d "${TMPDIR:-/tmp}/crm-citus.XXXXXX")
+fi
+chmod 755 "$CRM_DIR"
+nodes="coordinator:54329 worker1:54330 worker2:54331"
+leave() {
+	[ -z "${CITUS_DIR:-}" ] || return 0
+	for node in $nodes; do
+		PGDATA=$CRM_DIR/${node%:*}
+		crm_stop
+	done
+	rm -rf "$CRM_DIR"
+}
+trap leave EXIT
+trap 'exit 1' INT TERM
+crm_private "$CRM_DIR"
+
+PGHOST=$CRM_DIR/run
+PGUSER=$crm_user
+PGPORT=54329
+PGTZ=UTC
+export PGHOST PGUSER PGPORT PGTZ
+as_server mkdir -p "$PGHOST"
+as_server initdb -D "$CRM_DIR/coordinator" -U "$PGUSER" --encoding=UTF8 --no-locale --auth=trust --no-sync >"$CRM_DIR/initdb.log" 2>&1
+as_server sh -c "cat >>'$CRM_DIR/coordinator/postgresql.conf'" <<-CONF
+	shared_preload_libraries = 'citus'
+	citus.node_conninfo = 'sslmode=prefer'
+	citus.enable_statistics_collection = off
+	listen_addresses = ''
+	unix_socket_directories = '$PGHOST'
+	max_connections = 150
+	shared_buffers = 64MB
+	fsync = off
+	timezone = 'UTC'
+	datestyle = 'ISO, YMD'
+	log_line_prefix = '%m [%p] %a '
+	max_prepared_transactions = 200
+	jit = off
+CONF
+as_server cp -R "$CRM_DIR/coordinator" "$CRM_DIR/worker1"
+as_server cp -R "$CRM_DIR/coordinator" "$CRM_DIR/worker2"
+for node in $nodes; do
+	as_server pg_ctl -D "$CRM_DIR/${node%:*}" -o "-p ${node#*:}" -l "$CRM_DIR/${node%:*}.log" -w -t 60 start >/dev/null ||
+		{ tail -n 20 "$CRM_DIR/${node%:*}.log" >&2; exit 1; }
+	psql -X -q -p "${node#*:}" postgres -c 'CREATE DATABASE shopdb'
+	psql -X -q -p "${node#*:}" shopdb -c 'CREATE EXTENSION citus'
+done
+psql -X -q shopdb -o /dev/null <<-SQL
+	SELECT citus_set_coordinator_host('$PGHOST', 54329);
+	SELECT citus_add_node('$PGHOST', 54330);
+	SELECT citus_add_node('$PGHOST', 54331);
+	CREATE EXTENSION crm;
+SQL
+psql -X -q postgres -c 'CREATE DATABASE onenode'
+psql -X -q onenode -c 'CREATE EXTENSION crm'
+
+passed=0 failed=0
+ok() { # ok NAME COMMAND...
+	name=$1
+	shift
+	if "$@" >"$CRM_DIR/last.log" 2>&1; then
+		passed=$((passed + 1))
+		echo "ok $passed - $name"
+	else
+		failed=$((failed + 1))
+		echo "not ok - $name"
+		head -n 20 "$CRM_DIR/last.log" | cut -c1-200 | sed 's/^/    /'
+	fi
+}
+run() { # run DATABASE STORE FILE
+	PGOPTIONS='-c client_min_messages=warning' psql -X -a -d "$1" -v store="$2" -f "test/citus/$3.sql" 2>&1 | sed -E 's/^psql:[^ ]*: //' | grep -v '^CONTEXT:'
+}
+sql() { PGOPTIONS='-c client_min_messages=warning' psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
+# section FILE NAME: the lines of a fingerprint from one heading to the next
+section() { awk -v name="$2" '/^\\echo /{ on = ($2 == name) } on' "$1"; }
+
+# The oracle: one node.
+sql onenode "SELECT crm.create_store('shop')" >/dev/null
+run onenode shop workload >"$CRM_DIR/workload.one"
+run onenode shop refused >"$CRM_DIR/refused.one"
+run onenode shop fingerprint >"$CRM_DIR/fingerprint.one"
+ok 'one node runs the statements' sh -c "! grep -E '^(ERROR|FATAL)' '$CRM_DIR/workload.one'"
+ok 'without Citus a store is not distributed' sh -c "! psql -X -q onenode -c \"SELECT crm.distribute_store('shop')\" 2>'$CRM_DIR/err'; grep -q 'has no Citus' '$CRM_DIR/err'"
+
+# compare STORE WHAT: the fingerprint of a distributed store against the oracle's
+compare() {
+	run shopdb "$1" fingerprint >"$CRM_DIR/fingerprint.$1"
+	for part in $(awk '/^\\echo /{ print $2 }' test/citus/fingerprint.sql); do
+		section "$CRM_DIR/fingerprint.one" "$part" | sed 's/^CO[A-Z0-9]*$//' >"$CRM_DIR/a"
+		section "$CRM_DIR/fingerprint.$1" "$part" >"$CRM_DIR/b"
+		ok "$2: $part" diff "$CRM_DIR/a" "$CRM_DIR/b"
+	done
+}
+
+# A store that is distributed first and filled then.
+sql shopdb "SELECT crm.create_store('shop')" >/dev/null
+ok 'an empty store is distributed' sql shopdb "SELECT * FROM crm.distribute_store('shop', 4)"
+run shopdb shop workload >"$CRM_DIR/workload.shop"
+ok 'the same statements give the same answers' diff "$CRM_DIR/workload.one" "$CRM_DIR/workload.shop"
+run shopdb shop refused >"$CRM_DIR/refused.shop"
+ok 'the same is refused with the same SQLSTATE' diff "$CRM_DIR/refused.one" "$CRM_DIR/refused.shop"
+compare shop 'filled after'
+
+# A store that is filled first and distributed then.
+sql shopdb "SELECT crm.create_store('late')" >/dev/null
+run shopdb late workload >/dev/null
+ok 'a store with rows is distributed' sql shopdb "SELECT * FROM crm.distribute_store('late', 4)"
+compare late 'filled before'
+ok 'a store is distributed once' sh -c "! psql -X -q shopdb -c \"SELECT crm.distribute_store('late')\" 2>'$CRM_DIR/err'; grep -q 'distributed already' '$CRM_DIR/err'"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
