@@ -33,7 +33,7 @@ VALUES (13, 'web', 'C3', 1, 'lamp', 'home', 1, 2000), (13, 'web', 'C3', 2, 'chai
 -- What happens to orders: paid later, refunded by column, by rows of refunds, cancelled, deleted.
 UPDATE purchase SET status = 'completed', paid_at = '2026-02-05' WHERE customer_id = 3 AND order_no = 'S4';
 -- One order a customer: entries of one statement are booked in the order in which its rows lie.
-UPDATE purchase SET status = 'completed' WHERE order_no IN ('Q5', 'Q10', 'Q15', 'Q20', 'Q25', 'Q30', 'Q35');
+UPDATE purchase SET status = 'completed', completed_at = '2026-05-01' WHERE order_no IN ('Q5', 'Q10', 'Q15', 'Q20', 'Q25', 'Q30', 'Q35');
 INSERT INTO purchase_refund (customer_id, channel, order_no, refund_no, amount, at) VALUES (13, 'web', 'C4', 'R1', 1500, '2026-03-10');
 INSERT INTO purchase_refund (customer_id, channel, order_no, refund_no, line, amount, at)
 VALUES (13, 'web', 'C3', 'R2', 1, 2000, '2026-03-11'), (11, 'web', 'C1', 'R3', NULL, 20, '2026-03-11'), (12, 'web', 'C2', 'R4', NULL, 99.99, '2026-03-11');
