@@ -23,7 +23,7 @@ crm_start
 crm_stop
 postgres=$(command -v postgres)
 as_server valgrind --quiet --trace-children=yes --leak-check=no --undef-value-errors=yes --num-callers=25 --error-limit=no \
-	--suppressions=test/valgrind.supp --log-file="$work/memcheck/%p.log" "$postgres" -D "$PGDATA" >"$work/server.log" 2>&1 &
+	--trace-children-skip="/bin/*,/usr/bin/*" --suppressions="$work/src/test/valgrind.supp" --log-file="$work/memcheck/%p.log" "$postgres" -D "$PGDATA" >"$work/server.log" 2>&1 &
 for i in $(seq 1 300); do
 	pg_isready -q -h "$PGHOST" -p "$PGPORT" && break
 	kill -0 $! 2>/dev/null || { cat "$work"/memcheck/*.log "$work/server.log" >&2; exit 1; }
@@ -31,7 +31,7 @@ for i in $(seq 1 300); do
 done
 pgxs_test=$(dirname "$("$crm_pg_config" --pgxs)")/../test
 as_server sh -c 'cd "$1" && shift && exec "$@"' sh "$work/src" "$pgxs_test/regress/pg_regress" --inputdir=test --bindir="$(dirname "$(command -v psql)")" \
-	--host="$PGHOST" --port="$PGPORT" --user="$PGUSER" --dbname=crm_regress --load-extension=crm --outputdir="$work/src" $tests || status=1
+	--host="$PGHOST" --port="$PGPORT" --user="$PGUSER" --dbname=crm_regress --load-extension=crm --outputdir="$work/src" $tests || { status=1; head -n 80 "$work/src/regression.diffs"; }
 crm_stop
 wait
 # One report is what stands between two lines of the process number alone.
