@@ -168,7 +168,7 @@ instant_rules(Relation purchase);
 extern SPIPlanPtr
 instant_plan(InstantRules *rules, Relation purchase, InstantPlan which);
 
-/* Find out whether and how the tags of customers may be written without the executor (instant_write.c). */
+/* Find out whether and how the tags of customers may be written without the executor (instant_plain.c). */
 extern void
 instant_learn_direct(InstantRules *rules);
 
