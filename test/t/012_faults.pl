@@ -85,6 +85,7 @@ my @procedures = (
     [ 'expire_tags', q{CALL shop.expire_tags('2028-01-01', batch => 100)} ],
     [ 'run_automations', q{CALL shop.run_automations('2024-01-15', batch => 100)} ],
     [ 'prune_changes', q{CALL shop.prune_changes(keep => '0', force => true, as_of => '2028-01-01', batch => 100)} ],
+    [ 'verify_store', q{CALL shop.verify_store()} ],
     [ 'reseal_column', q{CALL crm.reseal_column('vault', 'v', batch => 100)} ]);
 is( $node->safe_psql('origin', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p WHERE p.prokind = 'p' AND p.pronamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND p.proname <> 'lapse_points'}),
     join(' ', sort map { $_->[0] } @procedures), 'every procedure is here; lapse_points is the inner part of three');
