@@ -20,8 +20,8 @@ INSERT INTO purchase (customer_id, channel, order_no, amount, refunded, status, 
     (3, 'mall', 'c1', 49.99, 0, 'shipped', '2025-01-15 09:59+08', '2025-01-15 09:59+08'),
     (3, 'mall', 'c2', 20, 0, 'paid', '2025-01-15 21:00+08', '2025-01-15 21:00+08'),
     (4, 'mall', 'd1', 80, 0, 'cancelled', '2025-01-15 21:00+08', NULL),
-    (6, 'mall', 'e1', 2000, 0, 'paid', now() - interval '40 days', now() - interval '40 days'),
-    (6, 'mall', 'e2', 1000, 0, 'paid', now() - interval '10 days', now() - interval '10 days');
+    (6, 'mall', 'e1', 2000, 0, 'paid', date_trunc('day', now(), 'Asia/Shanghai') - interval '957 hours', date_trunc('day', now(), 'Asia/Shanghai') - interval '957 hours'),
+    (6, 'mall', 'e2', 1000, 0, 'paid', date_trunc('day', now(), 'Asia/Shanghai') - interval '237 hours', date_trunc('day', now(), 'Asia/Shanghai') - interval '237 hours');
 INSERT INTO purchase_item (customer_id, channel, order_no, line, product, category, quantity, amount) VALUES
     (1, 'mall', 'a1', 1, 'tea', 'drinks', 2, 60), (1, 'mall', 'a1', 2, 'cup', 'kitchen', 1, 40), (1, 'mall', 'a2', 1, 'pot', 'kitchen', 1, 300), (1, 'tmall', 'a3', 1, 'tea', 'drinks', 1, 50),
     (2, 'tmall', 'b1', 1, 'kettle', 'kitchen', 1, 1000), (2, 'tmall', 'b2', 1, 'tea', 'drinks', 1, 200), (3, 'mall', 'c1', 1, 'tea', 'drinks', 1, 49.99), (3, 'mall', 'c2', 1, 'gum', NULL, 1, 20);
