@@ -9,49 +9,6 @@
 #endif
 
 /*
- * Size of the intersection of two arrays
- */
-int
-arrays_common(const Container *a, const Container *b)
-{
-	int i = 0;
-	int j = 0;
-	int common = 0;
-
-	/* A short list looks its ids up in a long one. */
-	if (b->count > 32 * a->count)
-	{
-		for (; i < a->count; i++)
-		{
-			uint16 v = container_value(a, i);
-			int limit = b->count;
-
-			while (j < limit)
-			{
-				int middle = (j + limit) / 2;
-
-				if (container_value(b, middle) < v)
-					j = middle + 1;
-				else
-					limit = middle;
-			}
-			common += j < b->count && container_value(b, j) == v;
-		}
-		return common;
-	}
-	while (i < a->count && j < b->count)
-	{
-		uint16 x = container_value(a, i);
-		uint16 y = container_value(b, j);
-
-		common += x == y;
-		i += x <= y;
-		j += y <= x;
-	}
-	return common;
-}
-
-/*
  * Combine two lists, each given by where it begins and ends: where the result ends. op is a constant where this is called,
  * so that each gets its own loop
  */
@@ -104,7 +61,7 @@ lists_combine(AudienceOp op, const uint8 *a, const uint8 *a_end, const uint8 *b,
 }
 
 #ifdef BY_EIGHT
-#define EIGHT_TARGET __attribute__((target("sse4.1,popcnt")))
+#define EIGHT_TARGET __attribute__((target("sse4.2,popcnt")))
 
 /* Which bytes to move together, so that those of the places left out end up behind. */
 typedef uint8 ByteOrder[16];
@@ -239,7 +196,95 @@ union_by_eight(const uint8 *a, const uint8 *a_end, const uint8 *b, const uint8 *
 }
 
 /*
- * Has this processor what the union by eight needs?
+ * Which of eight ids are among eight others, a bit each
+ */
+EIGHT_TARGET static inline unsigned
+among_eight(__m128i ids, __m128i others)
+{
+	return (unsigned) _mm_cvtsi128_si32(
+		_mm_cmpestrm(others, 8, ids, 8, _SIDD_UWORD_OPS | _SIDD_CMP_EQUAL_ANY | _SIDD_BIT_MASK));
+}
+
+/*
+ * The intersection of two lists, each eight against each eight of the other that reaches into it (Schlegel et al., "Fast
+ * Sorted-Set Intersection using SIMD Instructions", ADMS 2011): how many. They are written unless out is NULL
+ */
+EIGHT_TARGET static int
+intersect_by_eight(const uint8 *a, const uint8 *a_end, const uint8 *b, const uint8 *b_end, uint16 *out)
+{
+	const ByteOrder *without = closing_orders();
+	int n = 0;
+
+	while (a_end - a >= 16 && b_end - b >= 16)
+	{
+		__m128i eight = _mm_loadu_si128((const void *) a);
+		unsigned found = among_eight(eight, _mm_loadu_si128((const void *) b));
+		int a_last = load16(a + 14);
+		int b_last = load16(b + 14);
+
+		if (out != NULL)
+			_mm_storeu_si128((__m128i *) (void *) (out + n),
+							 _mm_shuffle_epi8(eight, _mm_loadu_si128((const __m128i *) without[~found & 0xFF])));
+		n += __builtin_popcount(found);
+		a += a_last <= b_last ? 16 : 0;
+		b += b_last <= a_last ? 16 : 0;
+	}
+	while (a < a_end && b < b_end)
+	{
+		uint16 x = load16(a);
+		uint16 y = load16(b);
+
+		if (out != NULL)
+			out[n] = x;
+		n += x == y;
+		a += x <= y ? 2 : 0;
+		b += y <= x ? 2 : 0;
+	}
+	return n;
+}
+
+/*
+ * The ids of one list that another has not, in the same way: where they end
+ */
+EIGHT_TARGET static uint16 *
+subtract_by_eight(const uint8 *a, const uint8 *a_end, const uint8 *b, const uint8 *b_end, uint16 *out)
+{
+	const ByteOrder *without = closing_orders();
+	unsigned found = 0; /* of the eight that a stands at */
+	uint16 held[8];
+	int n = 0;
+
+	while (a_end - a >= 16 && b_end - b >= 16)
+	{
+		__m128i eight = _mm_loadu_si128((const void *) a);
+		int a_last = load16(a + 14);
+		int b_last = load16(b + 14);
+
+		found |= among_eight(eight, _mm_loadu_si128((const void *) b));
+		if (a_last <= b_last)
+		{
+			_mm_storeu_si128((__m128i *) (void *) out, _mm_shuffle_epi8(eight, _mm_loadu_si128((const __m128i *) without[found])));
+			out += 8 - __builtin_popcount(found);
+			found = 0;
+			a += 16;
+		}
+		b += b_last <= a_last ? 16 : 0;
+	}
+	if (found != 0)
+	{
+		for (int i = 0; i < 8; i++)
+		{
+			if (!(found >> i & 1))
+				held[n++] = load16(a + 2 * i);
+		}
+		a += 16;
+		out = lists_combine(AUDIENCE_MINUS, (const uint8 *) held, (const uint8 *) (held + n), b, b_end, out);
+	}
+	return lists_combine(AUDIENCE_MINUS, a, a_end, b, b_end, out);
+}
+
+/*
+ * Has this processor what the functions by eight need?
  */
 static bool
 can_by_eight(void)
@@ -249,11 +294,58 @@ can_by_eight(void)
 	if (can < 0)
 	{
 		__builtin_cpu_init();
-		can = __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("popcnt");
+		can = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 	}
 	return can;
 }
 #endif
+
+/*
+ * Size of the intersection of two arrays
+ */
+int
+arrays_common(const Container *a, const Container *b)
+{
+	int i = 0;
+	int j = 0;
+	int common = 0;
+
+	/* A short list looks its ids up in a long one. */
+	if (b->count > 32 * a->count)
+	{
+		for (; i < a->count; i++)
+		{
+			uint16 v = container_value(a, i);
+			int limit = b->count;
+
+			while (j < limit)
+			{
+				int middle = (j + limit) / 2;
+
+				if (container_value(b, middle) < v)
+					j = middle + 1;
+				else
+					limit = middle;
+			}
+			common += j < b->count && container_value(b, j) == v;
+		}
+		return common;
+	}
+#ifdef BY_EIGHT
+	if (a->count >= 8 && can_by_eight())
+		return intersect_by_eight(a->data, a->data + (Size) a->count * 2, b->data, b->data + (Size) b->count * 2, NULL);
+#endif
+	while (i < a->count && j < b->count)
+	{
+		uint16 x = container_value(a, i);
+		uint16 y = container_value(b, j);
+
+		common += x == y;
+		i += x <= y;
+		j += y <= x;
+	}
+	return common;
+}
 
 /*
  * Combine two lists: how many ids are written to out, where room for ARRAYS_SLACK more must be
@@ -264,24 +356,37 @@ arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *ou
 	const uint8 *a_end = a->data + (Size) a->count * 2;
 	const uint8 *b_end = b->data + (Size) b->count * 2;
 	uint16 *end = out;
+#ifdef BY_EIGHT
+	bool by_eight = a->count >= 8 && b->count >= 8 && can_by_eight();
+#else
+	bool by_eight = false;
+#endif
 
 	switch (op)
 	{
 		case AUDIENCE_OR:
 #ifdef BY_EIGHT
-			if (a->count >= 8 && b->count >= 8 && can_by_eight())
-			{
+			if (by_eight)
 				end = union_by_eight(a->data, a_end, b->data, b_end, out);
-				break;
-			}
 #endif
-			end = lists_combine(AUDIENCE_OR, a->data, a_end, b->data, b_end, out);
+			if (!by_eight)
+				end = lists_combine(AUDIENCE_OR, a->data, a_end, b->data, b_end, out);
 			break;
 		case AUDIENCE_AND:
-			end = lists_combine(AUDIENCE_AND, a->data, a_end, b->data, b_end, out);
+#ifdef BY_EIGHT
+			if (by_eight)
+				end = out + intersect_by_eight(a->data, a_end, b->data, b_end, out);
+#endif
+			if (!by_eight)
+				end = lists_combine(AUDIENCE_AND, a->data, a_end, b->data, b_end, out);
 			break;
 		case AUDIENCE_MINUS:
-			end = lists_combine(AUDIENCE_MINUS, a->data, a_end, b->data, b_end, out);
+#ifdef BY_EIGHT
+			if (by_eight)
+				end = subtract_by_eight(a->data, a_end, b->data, b_end, out);
+#endif
+			if (!by_eight)
+				end = lists_combine(AUDIENCE_MINUS, a->data, a_end, b->data, b_end, out);
 			break;
 		case AUDIENCE_XOR:
 			end = lists_combine(AUDIENCE_XOR, a->data, a_end, b->data, b_end, out);
