@@ -415,8 +415,8 @@ DECLARE
     store pg_catalog.text := (SELECT c.relnamespace::pg_catalog.regnamespace::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ledger);
     done bigint := 0;
     total bigint;
-    before text := pg_catalog.current_setting('synchronous_commit');
-    began timestamptz;
+    before pg_catalog.text := pg_catalog.current_setting('synchronous_commit');
+    began pg_catalog.timestamptz;
     n bigint;
 BEGIN
     EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;

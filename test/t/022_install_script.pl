@@ -74,7 +74,12 @@ my %justified = (
     'score_by format'           => 'constants and format(%I)',
     'move_rows string'          => 'statements of format(%I) and regclass',
     'undo_merge string'         => 'the same',
-    'report_draw format'        => 'report_figure, a constant, and quote_literal');
+    'report_draw format'        => 'report_figure, a constant, and quote_literal',
+    'on_shards format'          => 'its argument is a query, run with the rights of the caller',
+    'distribute_store format'   => 'format(%I) and a relation of type regclass',
+    'distribute_store f'        => 'sql_to_plpgsql: the definition that the server gives, its names quoted',
+    'distribute_store v'        => 'views as the server deparses them, under names of type regclass',
+    'distribute_store step'     => 'statements of distribution_plan, by format(%I) and regclass, and pg_get_triggerdef');
 # The store is new when its script runs: it replaces two views of its own, which later files widen.
 my %replaced = map { $_ => 1 } qw(customer_contact_event customer_open_complaint);
 
