@@ -355,42 +355,33 @@ arrays_combine(AudienceOp op, const Container *a, const Container *b, uint16 *ou
 {
 	const uint8 *a_end = a->data + (Size) a->count * 2;
 	const uint8 *b_end = b->data + (Size) b->count * 2;
-	uint16 *end = out;
-#ifdef BY_EIGHT
-	bool by_eight = a->count >= 8 && b->count >= 8 && can_by_eight();
-#else
-	bool by_eight = false;
-#endif
 
+#ifdef BY_EIGHT
+	if (a->count >= 8 && b->count >= 8 && can_by_eight())
+	{
+		switch (op)
+		{
+			case AUDIENCE_OR:
+				return (int) (union_by_eight(a->data, a_end, b->data, b_end, out) - out);
+			case AUDIENCE_AND:
+				return intersect_by_eight(a->data, a_end, b->data, b_end, out);
+			case AUDIENCE_MINUS:
+				return (int) (subtract_by_eight(a->data, a_end, b->data, b_end, out) - out);
+			case AUDIENCE_XOR:
+				break;
+		}
+	}
+#endif
 	switch (op)
 	{
 		case AUDIENCE_OR:
-#ifdef BY_EIGHT
-			if (by_eight)
-				end = union_by_eight(a->data, a_end, b->data, b_end, out);
-#endif
-			if (!by_eight)
-				end = lists_combine(AUDIENCE_OR, a->data, a_end, b->data, b_end, out);
-			break;
+			return (int) (lists_combine(AUDIENCE_OR, a->data, a_end, b->data, b_end, out) - out);
 		case AUDIENCE_AND:
-#ifdef BY_EIGHT
-			if (by_eight)
-				end = out + intersect_by_eight(a->data, a_end, b->data, b_end, out);
-#endif
-			if (!by_eight)
-				end = lists_combine(AUDIENCE_AND, a->data, a_end, b->data, b_end, out);
-			break;
+			return (int) (lists_combine(AUDIENCE_AND, a->data, a_end, b->data, b_end, out) - out);
 		case AUDIENCE_MINUS:
-#ifdef BY_EIGHT
-			if (by_eight)
-				end = subtract_by_eight(a->data, a_end, b->data, b_end, out);
-#endif
-			if (!by_eight)
-				end = lists_combine(AUDIENCE_MINUS, a->data, a_end, b->data, b_end, out);
-			break;
+			return (int) (lists_combine(AUDIENCE_MINUS, a->data, a_end, b->data, b_end, out) - out);
 		case AUDIENCE_XOR:
-			end = lists_combine(AUDIENCE_XOR, a->data, a_end, b->data, b_end, out);
-			break;
+			return (int) (lists_combine(AUDIENCE_XOR, a->data, a_end, b->data, b_end, out) - out);
 	}
-	return (int) (end - out);
+	return 0;
 }
