@@ -87,54 +87,51 @@ GROUP BY j.program, j.account;
 COMMENT ON VIEW points_trial_balance IS 'balance of each account of points_journal; the amounts of a program sum to 0, and -issued, redeemed … are the totals of all time';
 
 CREATE VIEW points_cohort AS
-WITH left_over AS (
-    -- What the accounts hold as booked, open holds too, by the moment it expires.
-    SELECT t.customer_id, t.program, coalesce(l.expires_at, 'infinity') AS expires_at, sum(l.remaining)::bigint AS remaining
-    FROM (SELECT a.customer_id, a.program, a.lots FROM points_account a
-          UNION ALL
-          SELECT h.customer_id, h.program, h.lots FROM points_hold h WHERE h.state = 'open') t
-    CROSS JOIN LATERAL crm.points_lots_unnest(t.lots) l
-    GROUP BY 1, 2, 3
-), added AS (
-    SELECT e.customer_id, e.program, e.seq, e.booked_at, coalesce(e.expires_at, 'infinity') AS expires_at,
-           e.points - coalesce((SELECT sum(r.points - coalesce(r.shortfall, 0)) FROM points_entry r
-                                WHERE r.customer_id = e.customer_id AND r.program = e.program AND r.reverses = e.seq AND r.kind = 'refund'), 0) AS points
-    FROM points_entry e
-    WHERE e.kind = 'earn' OR e.kind = 'adjust' AND e.points > 0
-    UNION ALL
-    SELECT e.customer_id, e.program, e.seq, e.booked_at, coalesce(l.expires_at, 'infinity'), l.remaining
-    FROM points_entry e
-    CROSS JOIN LATERAL crm.points_lots_unnest(e.lots) l
-    WHERE e.kind = 'transfer_in'
-), share AS (
-    -- Of points with the same end the oldest are spent first, so what is left is of the last that came.
-    SELECT b.program, d.booked_at, b.expires_at,
-           greatest(least(d.points, b.remaining - coalesce(sum(d.points) OVER (PARTITION BY d.customer_id, d.program, d.expires_at ORDER BY d.seq DESC
-                                                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0) AS points
-    FROM left_over b
-    JOIN added d ON d.customer_id = b.customer_id AND d.program = b.program AND d.expires_at = b.expires_at
-    UNION ALL
-    -- Restored with days of grace, which nothing was earned with; and what is owed.
-    SELECT b.program, a.booked_at, b.expires_at, b.remaining - coalesce(d.points, 0)
-    FROM left_over b
-    JOIN points_account a ON a.customer_id = b.customer_id AND a.program = b.program
-    LEFT JOIN (SELECT d.customer_id, d.program, d.expires_at, sum(d.points) AS points FROM added d GROUP BY 1, 2, 3) d
-        ON d.customer_id = b.customer_id AND d.program = b.program AND d.expires_at = b.expires_at
-    WHERE b.remaining > coalesce(d.points, 0)
-    UNION ALL
-    SELECT a.program, a.booked_at, 'infinity', a.available FROM points_account a WHERE a.available < 0
-)
-SELECT h.program, date_trunc('month', h.booked_at AT TIME ZONE s.time_zone)::date AS earned_in,
-       CASE WHEN h.expires_at < 'infinity' THEN date_trunc('month', h.expires_at AT TIME ZONE s.time_zone - interval '1 microsecond')::date END AS expires_in,
-       sum(h.points)::bigint AS outstanding,
-       round(sum(h.points) * (1 - p.redemption_rate), 4) AS expected_breakage,
-       round(sum(h.points) * p.value * p.redemption_rate, 4) AS liability
-FROM share h
-JOIN points_program p ON p.program = h.program
+SELECT k.program, l.earned_in,
+       date_trunc('month', l.expires_at AT TIME ZONE s.time_zone - interval '1 microsecond')::date AS expires_in,
+       sum(l.points)::bigint AS outstanding,
+       round(sum(l.points) * (1 - p.redemption_rate), 4) AS expected_breakage,
+       round(sum(l.points) * p.value * p.redemption_rate, 4) AS liability
+FROM (SELECT e.program, crm.points_left(date_trunc('month', e.booked_at AT TIME ZONE t.time_zone)::date, e.seq, e.kind, e.points, e.booked_at,
+                                        e.shortfall, e.reverses, e.expires_at, e.available_at, e.lots ORDER BY e.seq) AS parts
+      FROM points_entry e
+      CROSS JOIN settings t
+      GROUP BY e.customer_id, e.program) k
+CROSS JOIN LATERAL unnest(k.parts) l
+JOIN points_program p ON p.program = k.program
 CROSS JOIN settings s
-WHERE h.points <> 0
-GROUP BY 1, 2, 3, p.redemption_rate, p.value;
-COMMENT ON VIEW points_cohort IS 'outstanding points as booked, by the month in which they were earned and the last month in which they can be spent (null: they never expire), with what is expected to lapse and the liability of the rest. Transferred points count from the transfer, points restored with grace and debts from the account''s last entry';
+GROUP BY 1, 2, 3, p.redemption_rate, p.value
+HAVING sum(l.points) <> 0;
+COMMENT ON VIEW points_cohort IS 'outstanding points as booked, by the month in which they were earned and the last month in which they can be spent (null: they never expire), with what is expected to lapse and the liability of the rest. Transferred points count from the transfer, restored ones from when they were earned, debts (below zero) from the earning that was refunded or the adjustment';
+
+CREATE VIEW points_cohort_flow AS
+WITH flow AS (
+    SELECT k.program, f.earned_in, f.booked_in AS month,
+           sum(f.issued) AS issued, sum(f.redeemed) AS redeemed, sum(f.expired) AS expired, sum(f.reversed) AS reversed
+    FROM (SELECT e.program, crm.points_flows(date_trunc('month', e.booked_at AT TIME ZONE t.time_zone)::date, e.seq, e.kind, e.points, e.booked_at,
+                                             e.shortfall, e.reverses, e.expires_at, e.available_at, e.lots ORDER BY e.seq) AS flows
+          FROM points_entry e
+          CROSS JOIN settings t
+          GROUP BY e.customer_id, e.program) k
+    CROSS JOIN LATERAL unnest(k.flows) f
+    GROUP BY 1, 2, 3
+), closed AS (
+    -- A cohort has a row in every month in which anything is booked, so that the rows of a month add up to points_liability.
+    SELECT c.program, c.earned_in, m.month,
+           coalesce(f.issued, 0) AS issued, coalesce(f.redeemed, 0) AS redeemed, coalesce(f.expired, 0) AS expired, coalesce(f.reversed, 0) AS reversed,
+           sum(coalesce(f.issued - f.redeemed - f.expired + f.reversed, 0)) OVER (PARTITION BY c.program, c.earned_in ORDER BY m.month) AS closing
+    FROM (SELECT DISTINCT program, earned_in FROM flow) c
+    JOIN (SELECT DISTINCT program, month FROM flow) m ON m.program = c.program AND m.month >= c.earned_in
+    LEFT JOIN flow f ON f.program = c.program AND f.earned_in = c.earned_in AND f.month = m.month
+)
+SELECT d.program, d.earned_in, d.month, d.closing - (d.issued - d.redeemed - d.expired + d.reversed) AS opening,
+       d.issued, d.redeemed, d.expired, d.reversed, d.closing,
+       round(d.closing * (1 - p.redemption_rate), 4) AS expected_breakage,
+       round(d.closing * p.value * p.redemption_rate, 4) AS liability
+FROM closed d
+JOIN points_program p USING (program)
+WHERE (d.issued, d.redeemed, d.expired, d.reversed, d.closing) <> (0, 0, 0, 0, 0);
+COMMENT ON VIEW points_cohort_flow IS 'the points of each month of earning, by month of booking in the store''s time zone: opening + issued - redeemed - expired + reversed = closing, exactly. The rows of a month add up to points_liability, the last closing of a month of earning is what points_cohort has of it. reversed nets refunds, restorals, adjustments and transfers, and debts of one month that points of another paid. As booked: CALL expire_points() first';
 
 CREATE VIEW points_liability AS
 WITH flow AS (
