@@ -5,13 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 CRM_CFLAGS="-O2 ${CRM_CFLAGS:-}"
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-bench.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch bench
 CRM_SHARED_BUFFERS=${CRM_SHARED_BUFFERS:-2GB}
 CRM_FSYNC=${CRM_FSYNC:-on}
 crm_start

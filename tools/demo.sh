@@ -20,13 +20,8 @@ if [ -z "${DEMO_LANG:-}" ]; then
 fi
 
 no_map="{}"
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-demo.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-[ -n "${KEEP:-}" ] || trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch demo
+[ -z "${KEEP:-}" ] || trap - EXIT
 crm_start
 createdb demo
 PGDATABASE=demo

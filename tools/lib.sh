@@ -98,3 +98,14 @@ crm_clean() {
 	crm_stop
 	[ -z "${CRM_DIR:-}" ] || rm -rf "$CRM_DIR"
 }
+
+# crm_scratch NAME: builds crm and makes $work, a folder with a private copy of PostgreSQL that has it; both go when the script ends.
+crm_scratch() {
+	crm_build
+	work=$(mktemp -d "${TMPDIR:-/tmp}/crm-$1.XXXXXX")
+	chmod 755 "$work"
+	CRM_DIR=$work
+	trap 'crm_clean' EXIT
+	trap 'exit 1' INT TERM
+	crm_private "$work"
+}

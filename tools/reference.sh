@@ -4,13 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
 
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-reference.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch reference
 crm_start
 createdb reference
 psql -X -q -d reference -c "CREATE EXTENSION crm" -c "SELECT crm.create_store('shop')" >/dev/null

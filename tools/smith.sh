@@ -7,13 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-1200} seed=${2:-1}
 command -v sqlsmith >/dev/null 2>&1 || { echo "skipped: no sqlsmith (Debian's package sqlsmith)"; exit 0; }
 CI=1
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-smith.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch smith
 crm_start
 psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -f test/upgrade/store.sql postgres
 psql -X -q shopdb -c "ALTER SYSTEM SET statement_timeout = '2s'" -c "ALTER SYSTEM SET log_error_verbosity = verbose" \

@@ -7,13 +7,7 @@ cd "$(dirname "$0")/.."
 . tools/lib.sh
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 [ -n "$browser" ] || { echo "1..0 # skipped: no Chromium"; exit 0; }
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-browser.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch browser
 crm_start
 n=0
 check() { # check NAME STATUS

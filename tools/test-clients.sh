@@ -3,17 +3,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-clients.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
+crm_scratch clients
 leave() {
 	[ ! -f "$work/run/pgbouncer.pid" ] || kill "$(cat "$work/run/pgbouncer.pid")" 2>/dev/null || true
 	crm_clean
 }
 trap leave EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
 crm_start
 createdb shopdb
 psql -X -q -v ON_ERROR_STOP=1 shopdb -c "CREATE EXTENSION crm" -c "SELECT crm.create_store('shop')" -o /dev/null

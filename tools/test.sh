@@ -8,13 +8,7 @@ cd "$(dirname "$0")/.."
 top=$PWD
 . tools/lib.sh
 
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-test.XXXXXX")
-chmod 755 "$work"
-CRM_DIR=$work
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch test
 
 # The server's user may not be able to read the source folder, so the tests run on a copy.
 mkdir -p "$work/src"

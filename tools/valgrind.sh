@@ -9,12 +9,7 @@ cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null 2>&1 || { echo "valgrind is missing" >&2; exit 1; }
 tests=${TESTS:-tagset tagquery tag_aggregate tag_gin audience mask validate rule purchase_months lunar pinyin}
 CRM_CFLAGS="-g -O1 -fno-inline ${CRM_CFLAGS:-}"
-crm_build
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-valgrind.XXXXXX")
-chmod 755 "$work"
-trap 'crm_clean' EXIT
-trap 'exit 1' INT TERM
-crm_private "$work"
+crm_scratch valgrind
 mkdir -p "$work/src" "$work/memcheck"
 cp -R test expected "$work/src/"
 [ "$(id -u)" != 0 ] || chown -R "$crm_user" "$work/src" "$work/memcheck"

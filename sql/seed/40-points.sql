@@ -5,15 +5,13 @@ INSERT INTO points_program (program, name_zh, name_en, redeemable, expiry, expir
 INSERT INTO access_rule (kind, object_type, object, privilege)
 SELECT k.kind, o.object_type, o.object, o.privilege
 FROM (VALUES ('agent'), ('app')) AS k (kind),
-     (VALUES ('routine', 'earn', 'EXECUTE'),
-             ('routine', 'redeem', 'EXECUTE'),
+     (VALUES ('routine', 'redeem', 'EXECUTE'),
              ('routine', 'hold', 'EXECUTE'),
              ('routine', 'capture', 'EXECUTE'),
              ('routine', 'release', 'EXECUTE'),
              ('routine', 'refund', 'EXECUTE'),
              ('routine', 'restore', 'EXECUTE'),
              ('table', 'points_entry', 'SELECT'),
-             ('table', 'points_entry', 'INSERT'),
              ('table', 'points_program', 'SELECT'),
              ('table', 'points_balance', 'SELECT'),
              ('table', 'points_lot', 'SELECT'),
@@ -24,7 +22,9 @@ FROM (VALUES ('analyst'), ('auditor'), ('marketer')) AS k (kind),
      (VALUES ('points_entry'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
              ('points_trial_balance'), ('points_liability')) AS o (object)
 UNION ALL
-VALUES ('agent', 'routine', 'adjust', 'EXECUTE'),
+VALUES ('app', 'routine', 'earn', 'EXECUTE'),
+       ('app', 'table', 'points_entry', 'INSERT'),
+       ('agent', 'routine', 'adjust', 'EXECUTE'),
        ('owner', 'routine', 'adjust', 'EXECUTE'),
        ('owner', 'routine', 'transfer', 'EXECUTE'),
        ('owner', 'routine', 'convert', 'EXECUTE'),

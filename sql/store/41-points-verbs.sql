@@ -303,6 +303,39 @@ COMMENT ON FUNCTION mature IS
 'makes the pending points of an earning available, at once or from available_at on. Errors: CP003 available already, CP009 no such earning';
 REVOKE EXECUTE ON FUNCTION mature FROM PUBLIC;
 
+ALTER TABLE settings ADD COLUMN adjust_points bigint NOT NULL DEFAULT 1000 CHECK (adjust_points >= 0);
+COMMENT ON COLUMN settings.adjust_points IS 'points of one account that may be adjusted within 24 hours, up and down counted alike, by whoever is neither the store''s owner nor of kind owner';
+
+CREATE FUNCTION check_adjusted(customer_id bigint, program text, as_of timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $points$
+DECLARE
+    asker name := crm.caller();
+    allowed bigint := (SELECT s.adjust_points FROM settings s);
+    adjusted numeric;
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = 'points_entry'::regclass AND pg_has_role(asker, c.relowner, 'USAGE'))
+       OR EXISTS (SELECT FROM access_grantee g JOIN pg_catalog.pg_roles r ON r.rolname = g.role WHERE g.kind = 'owner' AND pg_has_role(asker, r.oid, 'USAGE')) THEN
+        RETURN;
+    END IF;
+    -- At another time than now its 24 hours would be others.
+    IF as_of <> now() THEN
+        RAISE EXCEPTION 'role "%" adjusts points at this moment only', asker
+            USING ERRCODE = 'CP013', DETAIL = format('as_of is %s.', as_of), HINT = 'Leave out as_of, or let a role of kind owner do it.';
+    END IF;
+    SELECT sum(abs(e.points)) INTO adjusted FROM points_entry e
+    WHERE e.customer_id = check_adjusted.customer_id AND e.program = check_adjusted.program AND e.kind = 'adjust' AND e.booked_at > now() - interval '24 hours';
+    IF adjusted > allowed THEN
+        RAISE EXCEPTION 'more points are adjusted than role "%" may', asker
+            USING ERRCODE = 'CP013', DETAIL = format('With these, %s points of this account are adjusted within 24 hours.', adjusted),
+                  HINT = format('settings.adjust_points allows %s; a role of kind owner has no limit.', allowed);
+    END IF;
+END
+$points$;
+COMMENT ON FUNCTION check_adjusted(bigint, text, timestamptz) IS 'refuses what adjust just wrote when the caller''s role may not adjust so much. Errors: CP013';
+REVOKE EXECUTE ON FUNCTION check_adjusted(bigint, text, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION adjust(customer_id bigint, points bigint, source text, reference text, reason text, program text DEFAULT 'points',
                        expires_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS points_entry
@@ -313,16 +346,13 @@ DECLARE
     posted points_entry;
     salt bytea;
     note_hash bytea;
-    note text := reason;
 BEGIN
     IF reason IS NULL OR btrim(reason) = '' THEN
         RAISE EXCEPTION 'an adjustment needs a reason'
             USING ERRCODE = 'CP008', DETAIL = format('customer %s, program %s', customer_id, program), HINT = 'Say why in reason.';
     END IF;
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
+    salt := uuid_send(gen_random_uuid());
+    note_hash := sha256(salt || convert_to(reason, 'UTF8'));
     INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at)
     VALUES (adjust.customer_id, adjust.program, 'adjust', adjust.points, adjust.source, adjust.reference, as_of, note_hash, adjust.expires_at)
     RETURNING * INTO posted;
@@ -330,14 +360,15 @@ BEGIN
         SELECT e.* INTO posted FROM points_entry e
         WHERE e.customer_id = adjust.customer_id AND e.program = adjust.program AND e.kind = 'adjust'
           AND e.reference = adjust.reference AND e.source = adjust.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
+    ELSE
+        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, reason);
+        PERFORM check_adjusted(posted.customer_id, posted.program, as_of);
     END IF;
     RETURN posted;
 END
 $points$;
 COMMENT ON FUNCTION adjust IS
-'adds or takes away (below zero) points by hand; reason is kept as the entry''s note, and who did it in actor. Errors: CP001 insufficient, CP008 no reason';
+'adds or takes away (below zero) points by hand; reason is kept as the entry''s note, and who did it in actor. Who is neither owner nor of kind owner is bound by settings.adjust_points. Errors: CP001 insufficient, CP008 no reason, CP013 more than this role may';
 REVOKE EXECUTE ON FUNCTION adjust FROM PUBLIC;
 
 CREATE FUNCTION transfer(customer_id bigint, to_customer_id bigint, points bigint, source text, reference text,

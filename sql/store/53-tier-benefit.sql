@@ -216,7 +216,6 @@ BEGIN
     IF preset IS DISTINCT FROM 'textbook' THEN
         RAISE EXCEPTION 'unknown preset "%"', preset USING ERRCODE = 'undefined_object', HINT = 'The presets are: textbook.';
     END IF;
-    SET CONSTRAINTS ALL IMMEDIATE;
     DELETE FROM tier t WHERE t.tier NOT IN ('ordinary', 'silver', 'gold', 'diamond')
         AND NOT EXISTS (SELECT FROM tier_member m WHERE m.tier = t.tier);
     INSERT INTO tier (tier, seq, name_zh, name_en, qualify, keep) VALUES
