@@ -255,3 +255,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION unmask_column(regclass, name) IS 'takes the mask off a column: it counts as clear from now on; on a masked table its readers see it at once';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN masked_table.relid IS 'the table';
+COMMENT ON COLUMN masked_table.applied_at IS 'when crm.apply_masks last wrote its views and privileges';
+COMMENT ON COLUMN mask_policy.relid IS 'the table';
+COMMENT ON COLUMN mask_policy.column_name IS 'the column';
+COMMENT ON COLUMN mask_policy.kind IS 'how it is masked: a kind of crm.mask_kinds()';
+COMMENT ON COLUMN mask_policy.params IS 'parameters of the kind, as crm.mask_kinds() lists them; {} for its defaults';
+COMMENT ON COLUMN mask_accepted.relid IS 'the masked table';
+COMMENT ON COLUMN mask_accepted.object IS 'what goes around the mask, named as crm.check_masks() names it';
+COMMENT ON COLUMN mask_accepted.reason IS 'why that is accepted';
+COMMENT ON COLUMN mask_accepted.accepted_by IS 'the role that accepted it';
+COMMENT ON COLUMN mask_accepted.accepted_at IS 'when';

@@ -79,3 +79,13 @@ END
 $$;
 COMMENT ON FUNCTION tell_progress() IS 'trigger BEFORE UPDATE FOR EACH ROW of job_progress: says every five seconds how far a job is, and dates the start of a new run';
 CREATE TRIGGER tell_progress BEFORE UPDATE ON job_progress FOR EACH ROW EXECUTE FUNCTION tell_progress();
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN settings.singleton IS 'always true: there is one row';
+COMMENT ON COLUMN access_rule.kind IS 'the access kind: owner, agent, marketer, analyst, auditor or app';
+COMMENT ON COLUMN access_rule.object_type IS 'table (views too), sequence or routine';
+COMMENT ON COLUMN access_rule.object IS 'its name in this store';
+COMMENT ON COLUMN access_rule.privilege IS 'what is granted, with the columns in brackets where only some are: UPDATE (tags)';
+COMMENT ON COLUMN access_grantee.role IS 'the role';
+COMMENT ON COLUMN access_grantee.kind IS 'the access kind that it got';
+COMMENT ON COLUMN access_grantee.granted_at IS 'when';

@@ -232,3 +232,22 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION put_contacts(bigint[], text[], text[], text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION put_contacts(bigint[], text[], text[], text[], text[]) IS 'writes personal data of customers, each once, keeping what is known where nothing is given';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN source.source IS 'the path';
+COMMENT ON COLUMN source.parent IS 'the source it is a part of; null: none';
+COMMENT ON COLUMN source.name_zh IS 'Chinese name';
+COMMENT ON COLUMN source.name_en IS 'English name';
+COMMENT ON COLUMN source.paid IS 'traffic that is paid for; report_channel sets its cost against the orders';
+COMMENT ON COLUMN source_cost.source IS 'the source';
+COMMENT ON COLUMN source_cost.day IS 'day in the store''s time zone';
+COMMENT ON COLUMN source_cost.cost IS 'what was paid for that day';
+COMMENT ON COLUMN customer.customer_id IS 'number of the customer, in every table of the store';
+COMMENT ON COLUMN contact.customer_id IS 'whose data it is';
+COMMENT ON COLUMN identity.customer_id IS 'the customer behind it';
+COMMENT ON COLUMN note.customer_id IS 'whom it is about';
+COMMENT ON COLUMN note.note_id IS 'number of the note';
+COMMENT ON COLUMN note.at IS 'when it was written';
+COMMENT ON COLUMN note.author IS 'who wrote it: crm.actor, or else the role';
+COMMENT ON COLUMN note.body IS 'the text; note_masked shows it with personal data masked';
+COMMENT ON COLUMN customer_summary.customer_id IS 'whose sums they are';

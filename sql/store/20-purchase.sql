@@ -325,3 +325,15 @@ END
 $$;
 COMMENT ON FUNCTION recount_customers(boolean) IS
 'counts all orders anew and gives a row for each column of customer_summary that differs: none when all is well. fix => true also repairs what differs';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN purchase.customer_id IS 'who bought';
+COMMENT ON COLUMN purchase_item.customer_id IS 'who bought';
+COMMENT ON COLUMN purchase_item.channel IS 'channel of the order';
+COMMENT ON COLUMN purchase_item.order_no IS 'number of the order';
+COMMENT ON COLUMN purchase_refund.customer_id IS 'who bought';
+COMMENT ON COLUMN purchase_refund.channel IS 'channel of the order';
+COMMENT ON COLUMN purchase_refund.order_no IS 'number of the order';
+COMMENT ON COLUMN currency_rate.currency IS 'ISO 4217 code of the foreign currency';
+COMMENT ON COLUMN currency_rate.day IS 'first day, in the store''s time zone, on which the rate holds';
+COMMENT ON COLUMN currency_rate.rate IS 'units of the store''s currency for one unit of this one';

@@ -125,3 +125,10 @@ $$;
 REVOKE EXECUTE ON FUNCTION put_captured(captured_order[], jsonb, boolean[], boolean) FROM PUBLIC;
 COMMENT ON FUNCTION put_captured(captured_order[], jsonb, boolean[], boolean) IS
 'writes captured orders, their items, customers and contacts (of the rows that contacts marks); what the mapping does not name stays. Errors: 23502 what is missing of which order, CO003 unknown status word, CO004 an order twice';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN order_source.source_id IS 'number of the source';
+COMMENT ON COLUMN order_source.relid IS 'the table that is followed';
+COMMENT ON COLUMN order_source.per_row IS 'followed by triggers for each row, not for each statement';
+COMMENT ON COLUMN order_source.attached_by IS 'who attached it: crm.actor, or else the role';
+COMMENT ON COLUMN order_source.attached_at IS 'when';

@@ -44,3 +44,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION add_event_partition(date) IS 'gives a month (of the store''s time zone) a partition of behavior_event, moving its rows there from the default one; the partition''s name. Drop old partitions to forget old events';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN behavior_event.customer_id IS 'who did it';
+COMMENT ON COLUMN behavior_event.at IS 'when';
+COMMENT ON COLUMN behavior_event.event_id IS 'number of the event';
+COMMENT ON COLUMN behavior_event.source IS 'where the customer came from';
+COMMENT ON COLUMN behavior_event.attributes IS 'what else is known of it, without personal data';

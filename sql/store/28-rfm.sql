@@ -83,3 +83,9 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION customer_rfm_at(timestamptz) IS
 'customer_rfm as of a moment, counted from purchase, by the model that was in force then, else by the first one after. Statuses and refunds are those known today';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN rfm_fit.rfm_fit_id IS 'number of the fit';
+COMMENT ON COLUMN rfm_fit.as_of IS 'the moment that recency counts from';
+COMMENT ON COLUMN rfm_fit.fitted_at IS 'when it was computed';
+COMMENT ON COLUMN rfm_fit.model IS 'the cut points';

@@ -145,3 +145,19 @@ $$;
 REVOKE EXECUTE ON FUNCTION customers_truncated() FROM PUBLIC;
 COMMENT ON FUNCTION customers_truncated() IS 'statement trigger: no customers, no audiences';
 CREATE TRIGGER tags_truncated AFTER TRUNCATE ON customer FOR EACH STATEMENT EXECUTE FUNCTION customers_truncated();
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN tag_namespace.namespace IS 'what stands before the colon';
+COMMENT ON COLUMN tag_namespace.name_zh IS 'Chinese name';
+COMMENT ON COLUMN tag_namespace.name_en IS 'English name';
+COMMENT ON COLUMN tag_event.customer_id IS 'whose tag';
+COMMENT ON COLUMN tag_event.event_id IS 'number of the event';
+COMMENT ON COLUMN tag_expiry.customer_id IS 'whose tag';
+COMMENT ON COLUMN tag_expiry.tag IS 'the tag';
+COMMENT ON COLUMN tag_expiry.expires_at IS 'when expire_tags takes it away';
+COMMENT ON COLUMN tag_audience.tag IS 'the tag; empty: all customers';
+COMMENT ON COLUMN tag_audience.members IS 'ids of this chunk that had the tag at the last fold';
+COMMENT ON COLUMN tag_audience_change.tag IS 'the tag; empty: all customers';
+COMMENT ON COLUMN tag_audience_change.chunk IS 'customer id divided by 1048576';
+COMMENT ON COLUMN tag_audience_change.change_id IS 'number of the change';
+COMMENT ON COLUMN tag_audience_change.toggled IS 'ids that got or lost the tag';

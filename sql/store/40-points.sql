@@ -208,3 +208,36 @@ ALTER TABLE points_program ENABLE ALWAYS TRIGGER points_rules_changed;
 CREATE TRIGGER points_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON settings
     FOR EACH STATEMENT EXECUTE FUNCTION crm.points_rules_changed();
 ALTER TABLE settings ENABLE ALWAYS TRIGGER points_rules_changed;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN points_program.program IS 'the name that every verb takes';
+COMMENT ON COLUMN points_program.name_zh IS 'Chinese name';
+COMMENT ON COLUMN points_program.name_en IS 'English name';
+COMMENT ON COLUMN points_program.expiry_n IS 'days, months or years of expiry; null for kinds without';
+COMMENT ON COLUMN points_account.customer_id IS 'whose points';
+COMMENT ON COLUMN points_account.program IS 'kind of points';
+COMMENT ON COLUMN points_entry.customer_id IS 'whose points';
+COMMENT ON COLUMN points_hold.customer_id IS 'whose points';
+COMMENT ON COLUMN points_hold.program IS 'kind of points';
+COMMENT ON COLUMN points_hold.source IS 'who put them aside';
+COMMENT ON COLUMN points_hold.reference IS 'name of the request';
+COMMENT ON COLUMN points_hold.points IS 'how many were put aside';
+COMMENT ON COLUMN points_hold.state IS 'open, captured, released, or overdue when release_overdue_holds gave them back';
+COMMENT ON COLUMN points_hold.captured IS 'how many of them were spent';
+COMMENT ON COLUMN points_hold.lots IS 'the lots that they came from';
+COMMENT ON COLUMN points_note.customer_id IS 'whose entry';
+COMMENT ON COLUMN points_note.program IS 'kind of points';
+COMMENT ON COLUMN points_note.seq IS 'number of the entry';
+COMMENT ON COLUMN points_note.salt IS '16 random bytes that stand before the text in its hash';
+COMMENT ON COLUMN points_note.note IS 'the text';
+COMMENT ON COLUMN points_checkpoint.checkpoint IS 'number of the checkpoint: 1, 2, 3 …';
+COMMENT ON COLUMN points_checkpoint.taken_at IS 'when';
+COMMENT ON COLUMN points_checkpoint.accounts IS 'accounts with an entry';
+COMMENT ON COLUMN points_checkpoint.entries IS 'entries of all accounts';
+COMMENT ON COLUMN points_checkpoint.root IS 'what to keep outside: covers this checkpoint and all before it';
+COMMENT ON COLUMN points_checkpoint_leaf.customer_id IS 'whose account';
+COMMENT ON COLUMN points_checkpoint_leaf.program IS 'kind of points';
+COMMENT ON COLUMN points_checkpoint_leaf.checkpoint IS 'the checkpoint that it changed in';
+COMMENT ON COLUMN points_checkpoint_leaf.leaf IS 'place among the leaves of that checkpoint, from 0';
+COMMENT ON COLUMN points_checkpoint_leaf.seq IS 'number of the account''s last entry then';
+COMMENT ON COLUMN points_checkpoint_leaf.head IS 'hash of that entry';

@@ -133,3 +133,17 @@ $$;
 COMMENT ON FUNCTION earn_for(bigint, text, text, timestamptz) IS
 'posts what a behaviour earns by points_rule: an entry a program, none when no rule holds or its limit is reached. Source is the event, so a repeat with the same reference (such as the review''s number) gives the first entry. refund(customer_id, reference, source => event) takes it back. Errors: CP008 for order, and those of earn';
 REVOKE EXECUTE ON FUNCTION earn_for(bigint, text, text, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN points_rule.rule IS 'number of the rule';
+COMMENT ON COLUMN points_rule.program IS 'the points that it gives';
+COMMENT ON COLUMN points_rule.limit_period IS 'the period that limit_times counts in, of the store''s calendar';
+COMMENT ON COLUMN points_multiplier.multiplier IS 'number of the multiplier';
+COMMENT ON COLUMN points_multiplier.rule IS 'the rule whose points it multiplies';
+COMMENT ON COLUMN points_multiplier.times IS 'by how much; below 1 it gives less';
+COMMENT ON COLUMN points_multiplier.active IS 'false: left out';
+COMMENT ON COLUMN points_carry.customer_id IS 'whose account';
+COMMENT ON COLUMN points_carry.program IS 'kind of points';
+COMMENT ON COLUMN points_carry.reference IS 'the order, named as in points_entry; empty: the sum of the account';
+COMMENT ON COLUMN points_carry.micropoints IS 'millionths of a point';
+COMMENT ON COLUMN points_carry.detail IS 'the rule and what each item counts';

@@ -188,3 +188,23 @@ END
 $$;
 COMMENT ON FUNCTION cancel_reward(bigint, text, text, timestamptz) IS 'gives the points of a redemption back to their lots and the reward to the stock. Errors: CP023 unknown, CP024 a code was handed out or a tier granted';
 REVOKE EXECUTE ON FUNCTION cancel_reward(bigint, text, text, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN customer_benefit.customer_id IS 'who has it';
+COMMENT ON COLUMN customer_benefit.benefit IS 'a kind of tier_benefit';
+COMMENT ON COLUMN customer_benefit.since IS 'from when';
+COMMENT ON COLUMN customer_benefit.until IS 'up to when (exclusive)';
+COMMENT ON COLUMN customer_benefit.source IS 'what gave it, such as reward';
+COMMENT ON COLUMN customer_benefit.reference IS 'name of the request';
+COMMENT ON COLUMN reward_stock.reward IS 'the reward';
+COMMENT ON COLUMN reward_stock.redeemed IS 'how many are gone, cancelled ones given back';
+COMMENT ON COLUMN reward_code.reward IS 'the reward';
+COMMENT ON COLUMN reward_code.code IS 'the code that its owner is told';
+COMMENT ON COLUMN reward_code.customer_id IS 'who has it; null: still to be given';
+COMMENT ON COLUMN reward_redemption.customer_id IS 'who redeemed';
+COMMENT ON COLUMN reward_redemption.reward IS 'the reward';
+COMMENT ON COLUMN reward_redemption.reference IS 'name of the request';
+COMMENT ON COLUMN reward_redemption.points IS 'what it cost';
+COMMENT ON COLUMN reward_redemption.code IS 'the code given, for rewards that have codes';
+COMMENT ON COLUMN reward_redemption.redeemed_at IS 'when';
+COMMENT ON COLUMN reward_redemption.cancelled_at IS 'when it was taken back and the points restored; null: it stands';

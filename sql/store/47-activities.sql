@@ -158,3 +158,14 @@ BEGIN ATOMIC
     ORDER BY 1 LIMIT points_leaderboard.n;
 END;
 COMMENT ON FUNCTION points_leaderboard(timestamptz, timestamptz, text, integer) IS 'who earned most in a period, net of claw-backs; of equals, who got there first';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN check_in.customer_id IS 'who checked in';
+COMMENT ON COLUMN check_in.day IS 'day in the store''s time zone';
+COMMENT ON COLUMN check_in.streak IS 'days in a row up to this one';
+COMMENT ON COLUMN check_in.at IS 'when';
+COMMENT ON COLUMN invitation.customer_id IS 'who was invited';
+COMMENT ON COLUMN invitation.inviter IS 'who invited';
+COMMENT ON COLUMN invitation.invited_at IS 'when';
+COMMENT ON COLUMN invitation_turn.turn IS 'always 1: there is one row';
+COMMENT ON COLUMN invitation_turn.n IS 'invitations so far';

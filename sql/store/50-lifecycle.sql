@@ -237,3 +237,12 @@ BEGIN ATOMIC
     ORDER BY 1, 2;
 END;
 COMMENT ON FUNCTION lifecycle_matrix(timestamptz, timestamptz) IS 'transition matrix between two moments, from the orders alone: where the customers of each stage are later';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN lifecycle_state.customer_id IS 'the customer';
+COMMENT ON COLUMN lifecycle_state.lifecycle IS 'the stage';
+COMMENT ON COLUMN lifecycle_state.since IS 'from when';
+COMMENT ON COLUMN lifecycle_change.customer_id IS 'the customer';
+COMMENT ON COLUMN lifecycle_change.from_stage IS 'the stage before; null: none was recorded';
+COMMENT ON COLUMN lifecycle_change.to_stage IS 'the stage from then on';
+COMMENT ON COLUMN lifecycle_change.recorded_at IS 'when the job wrote it';

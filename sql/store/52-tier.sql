@@ -727,3 +727,13 @@ END
 $$;
 COMMENT ON PROCEDURE evaluate_tiers(timestamptz, integer, regclass) IS
 'judges all customers at a moment: ends cycles that are over, each by the figures at its own end, then lifts who qualifies. Commits by batch; stopped half-way, running it again does the rest; running it twice adds nothing';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN settings.platform_discount IS 'share of the price that the platform''s paying members pay';
+COMMENT ON COLUMN tier_benefit.tier IS 'the tier that gives it';
+COMMENT ON COLUMN tier_benefit.kind IS 'what it gives: discount, full_reduction, return_days …';
+COMMENT ON COLUMN tier_benefit.period IS 'the period that quota counts in; cycle is the customer''s tier period';
+COMMENT ON COLUMN tier_member.customer_id IS 'the customer';
+COMMENT ON COLUMN tier_member.last_change IS 'number of the customer''s last row in tier_change; 0: none';
+COMMENT ON COLUMN tier_change.customer_id IS 'the customer';
+COMMENT ON COLUMN tier_change.change_no IS '1, 2, 3 … of the customer';

@@ -244,3 +244,12 @@ $$;
 COMMENT ON FUNCTION install_preset(text) IS
 'textbook: tiers ordinary, silver (500 in 12 months or 800 in all), gold (1,500 or 2,500), diamond (3,000 or 5,000), kept by the growth of the last 12 months, with their benefits. Run by the store''s owner';
 REVOKE EXECUTE ON FUNCTION install_preset(text) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN benefit_use.customer_id IS 'who used it';
+COMMENT ON COLUMN benefit_use.kind IS 'which benefit';
+COMMENT ON COLUMN benefit_use.reference IS 'name of the request, such as an order';
+COMMENT ON COLUMN benefit_use.tier IS 'tier of the customer at the time';
+COMMENT ON COLUMN benefit_use.at IS 'when it counts';
+COMMENT ON COLUMN benefit_use.used_at IS 'when it was written';
+COMMENT ON COLUMN benefit_use.actor IS 'who recorded it: crm.actor, or else the role';

@@ -344,3 +344,22 @@ CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE 
 CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tag FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
 CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tag_namespace FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
 CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON settings FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN value_fit.value_fit_id IS 'number of the fit';
+COMMENT ON COLUMN value_fit.as_of IS 'the moment that it is of';
+COMMENT ON COLUMN value_fit.buyers IS 'customers with an order';
+COMMENT ON COLUMN value_fit.high_buyers IS 'of them, those of high value';
+COMMENT ON COLUMN value_fit.high_spend IS 'spend of the last buyer of high value';
+COMMENT ON COLUMN value_fit.high_orders IS 'that buyer''s orders';
+COMMENT ON COLUMN value_fit.high_margin IS 'that buyer''s margin';
+COMMENT ON COLUMN value_fit.high_customer_id IS 'that buyer, who settles equal contributions';
+COMMENT ON COLUMN value_fit.middle_spend IS 'spend of the last buyer of middle value';
+COMMENT ON COLUMN value_fit.middle_orders IS 'that buyer''s orders';
+COMMENT ON COLUMN value_fit.middle_margin IS 'that buyer''s margin';
+COMMENT ON COLUMN value_fit.middle_customer_id IS 'that buyer';
+COMMENT ON COLUMN tag_rule.rule IS 'who has the tag';
+COMMENT ON COLUMN tag_rule.enabled IS 'false: the rule sets and removes nothing';
+COMMENT ON COLUMN customer_rule_tag.customer_id IS 'the customer';
+COMMENT ON COLUMN customer_rule_tag.tag IS 'the tag';
+COMMENT ON COLUMN customer_rule_tag.since IS 'from when';

@@ -226,3 +226,14 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION churn_warning(double precision, timestamptz) IS
 'who may be leaving, the dearest first. risk: the greater of 1 - p_alive and of how overdue the next order is against the customer''s own rhythm (the shop''s with a single order): half at 1.5 gaps, three quarters at 3. at_stake: lifetime value were the customer surely alive, else spend of 365 days. reasons: overdue (over 1.5 gaps), falling spend and less interaction (90 days under half of the 90 before), open complaint. action is in settings.language';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN value_model.value_model_id IS 'number of the fit';
+COMMENT ON COLUMN value_model.as_of IS 'the moment up to which orders count';
+COMMENT ON COLUMN value_model.fitted_at IS 'when it was computed';
+COMMENT ON COLUMN value_model.buyers IS 'customers with an order up to as_of';
+COMMENT ON COLUMN value_model.history_days IS 'days from the first order of the store to as_of';
+COMMENT ON COLUMN value_model.repeat_buyers IS 'of them, those who came back on another day';
+COMMENT ON COLUMN value_model.bgnbd IS 'parameters of BG/NBD; null: not fitted';
+COMMENT ON COLUMN value_model.pareto_nbd IS 'parameters of Pareto/NBD; null: not fitted';
+COMMENT ON COLUMN value_model.gamma_gamma IS 'parameters of Gamma-Gamma; null: not fitted';

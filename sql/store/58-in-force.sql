@@ -64,3 +64,8 @@ BEGIN ATOMIC
     SELECT CASE WHEN (SELECT count(*) FROM (SELECT FROM customer c LIMIT 1001) c) <= 1000 THEN (SELECT l FROM value_limits_at(now()) l) END;
 END;
 COMMENT ON FUNCTION value_limits_now() IS 'the limits of the value classes of this moment in a store of at most 1,000 customers; in others null';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN in_force.bgnbd IS 'parameters of BG/NBD of the model in force';
+COMMENT ON COLUMN in_force.pareto_nbd IS 'parameters of Pareto/NBD of the model in force';
+COMMENT ON COLUMN in_force.gamma_gamma IS 'parameters of Gamma-Gamma of the model in force';

@@ -284,3 +284,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION withdraw_consent(bigint, text, text, text, jsonb, timestamptz) IS 'records a no: an opt-out from marketing unless another purpose is named, on all channels unless one is';
 REVOKE EXECUTE ON FUNCTION withdraw_consent(bigint, text, text, text, jsonb, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN privacy_policy.version IS 'name of the version';
+COMMENT ON COLUMN privacy_policy.valid_from IS 'from when it is in force';
+COMMENT ON COLUMN privacy_policy.body IS 'its text';
+COMMENT ON COLUMN contact_purpose.purpose IS 'name of the purpose';
+COMMENT ON COLUMN contact_purpose.name_zh IS 'Chinese name';
+COMMENT ON COLUMN contact_purpose.name_en IS 'English name';
+COMMENT ON COLUMN erasure.customer_id IS 'the customer that was';
+COMMENT ON COLUMN erasure.receipt IS 'number of the receipt';
+COMMENT ON COLUMN erasure.erased_at IS 'when';
+COMMENT ON COLUMN erasure.reason IS 'why, with personal data masked';
+COMMENT ON COLUMN erasure.actor IS 'who did it: crm.actor';
+COMMENT ON COLUMN erasure.role IS 'role that did it';
+COMMENT ON COLUMN consent.customer_id IS 'whose yes or no';
+COMMENT ON COLUMN consent.consent_id IS 'number of the record';

@@ -295,3 +295,12 @@ $$;
 COMMENT ON FUNCTION set_contact(bigint, jsonb, text, text) IS
 'writes contact fields, {"phone": "13812341234", "email": null}, telling their source (person, staff, order, import, third_party) and legal basis; for roles that may change but not read. Errors: 42703 unknown field, CV004 restricted or erased customer';
 REVOKE EXECUTE ON FUNCTION set_contact(bigint, jsonb, text, text) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN contact_change.customer_id IS 'whose data';
+COMMENT ON COLUMN contact_change.change_id IS 'number of the change';
+COMMENT ON COLUMN contact_change.field IS 'the field of contact; * for all of them';
+COMMENT ON COLUMN contact_change.source IS 'where the value came from: person, staff, order, import or third_party';
+COMMENT ON COLUMN contact_change.at IS 'when';
+COMMENT ON COLUMN contact_change.actor IS 'who did it: crm.actor';
+COMMENT ON COLUMN contact_change.role IS 'role that did it';

@@ -270,3 +270,15 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION access_report(timestamptz, timestamptz) IS 'who saw how many clear values of how many customers, for which purposes (at most ten), and how many in the busiest hour';
 REVOKE EXECUTE ON FUNCTION access_report(timestamptz, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN security_training.person IS 'crm.actor, or the role for those without';
+COMMENT ON COLUMN security_training.passed_at IS 'when it was passed';
+COMMENT ON COLUMN security_training.expires_at IS 'up to when it counts';
+COMMENT ON COLUMN security_training.course IS 'which course';
+COMMENT ON COLUMN contact_access.customer_id IS 'whose value was seen';
+COMMENT ON COLUMN contact_access.access_id IS 'number of the access';
+COMMENT ON COLUMN reveal_limit.role IS 'the role; its members without a limit of their own share it';
+COMMENT ON COLUMN reveal_limit.per_hour IS 'clear values in an hour (UTC); null: as in settings';
+COMMENT ON COLUMN reveal_limit.per_day IS 'clear values in a day (UTC); null: as in settings';
+COMMENT ON COLUMN reveal_limit.counter IS 'name of the sequence that counts';

@@ -512,3 +512,28 @@ END
 $$;
 COMMENT ON PROCEDURE apply_retention(timestamptz, integer, regclass) IS 'carries out the active rules of retention_rule, a commit a batch; customers under a legal hold are passed over. Leave store at its default';
 REVOKE EXECUTE ON PROCEDURE apply_retention(timestamptz, integer, regclass) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN privacy_rule.table_name IS 'the table';
+COMMENT ON COLUMN privacy_rule.routine IS 'for erase = call: the function that does it, given the customer';
+COMMENT ON COLUMN privacy_rule.why IS 'the reason, above all for what is kept';
+COMMENT ON COLUMN legal_hold.customer_id IS 'whose data is kept';
+COMMENT ON COLUMN legal_hold.hold_id IS 'number of the hold';
+COMMENT ON COLUMN legal_hold.reason IS 'why';
+COMMENT ON COLUMN legal_hold.placed_at IS 'from when';
+COMMENT ON COLUMN legal_hold.until IS 'up to when; null: until it is released';
+COMMENT ON COLUMN legal_hold.released_at IS 'when it was released; null: it stands';
+COMMENT ON COLUMN legal_hold.actor IS 'who placed it: crm.actor';
+COMMENT ON COLUMN legal_hold.role IS 'role that placed it';
+COMMENT ON COLUMN restriction.customer_id IS 'whose data';
+COMMENT ON COLUMN restriction.restriction_id IS 'number of the change';
+COMMENT ON COLUMN restriction.restricted IS 'true: restricted from then on; false: allowed again';
+COMMENT ON COLUMN restriction.reason IS 'why, with personal data masked';
+COMMENT ON COLUMN restriction.at IS 'when';
+COMMENT ON COLUMN restriction.actor IS 'who did it: crm.actor';
+COMMENT ON COLUMN restriction.role IS 'role that did it';
+COMMENT ON COLUMN retention_rule.rule IS 'name of the rule';
+COMMENT ON COLUMN retention_rule.table_name IS 'for delete: the table whose old rows go';
+COMMENT ON COLUMN retention_rule.time_column IS 'for delete: the column that says how old a row is';
+COMMENT ON COLUMN retention_rule.keep IS 'how long data is kept';
+COMMENT ON COLUMN retention_rule.active IS 'false: not carried out';

@@ -168,3 +168,26 @@ BEGIN ATOMIC
     WHERE t.answered_at IS NULL AND t.asked_at BETWEEN now() - interval '7 days' AND now() - interval '1 day';
 END;
 COMMENT ON FUNCTION health_service() IS 'service backlog for crm.health';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN agent.agent IS 'the name that the agent works under';
+COMMENT ON COLUMN agent.name IS 'name that others read';
+COMMENT ON COLUMN agent.team IS 'team; null: none';
+COMMENT ON COLUMN agent.active IS 'false: gets no work any more';
+COMMENT ON COLUMN agent.hired_on IS 'first day of work';
+COMMENT ON COLUMN agent_training.agent IS 'the agent';
+COMMENT ON COLUMN agent_training.course IS 'which course';
+COMMENT ON COLUMN agent_training.completed_on IS 'day on which it was finished';
+COMMENT ON COLUMN agent_training.expires_on IS 'last day on which it counts; null: for good';
+COMMENT ON COLUMN interaction.customer_id IS 'with whom';
+COMMENT ON COLUMN interaction.interaction_id IS 'number of the interaction';
+COMMENT ON COLUMN reply_template.template IS 'name of the template';
+COMMENT ON COLUMN reply_template.keywords IS 'any of these in a message, in upper or lower case, brings the answer';
+COMMENT ON COLUMN reply_template.body IS 'the answer';
+COMMENT ON COLUMN reply_template.topic IS 'topic that the interaction gets';
+COMMENT ON COLUMN reply_template.priority IS 'the highest answers';
+COMMENT ON COLUMN reply_template.active IS 'false: never used';
+COMMENT ON COLUMN order_agent.customer_id IS 'who bought';
+COMMENT ON COLUMN order_agent.channel IS 'channel of the order';
+COMMENT ON COLUMN order_agent.order_no IS 'number of the order';
+COMMENT ON COLUMN order_agent.agent IS 'whom it is put down to';

@@ -382,3 +382,30 @@ BEGIN ATOMIC
     GROUP BY GROUPING SETS ((v.value, v.month), (v.value)) ORDER BY v.value NULLS LAST, v.month NULLS FIRST;
 END;
 COMMENT ON FUNCTION csat_by(text, text, timestamptz, timestamptz) IS 'percent of answers 4 and 5, and the mean, by the same dimensions as nps_by and by month; the row without a month is the whole period';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN survey_question.survey IS 'the survey';
+COMMENT ON COLUMN survey_question.version IS 'version of the survey';
+COMMENT ON COLUMN survey_question.question IS 'name of the question';
+COMMENT ON COLUMN survey_question.seq IS 'place in the survey';
+COMMENT ON COLUMN survey_question.kind IS 'single, multiple, scale, nps (0 to 10), csat (1 to 5) or text';
+COMMENT ON COLUMN survey_question.wording IS 'what is asked';
+COMMENT ON COLUMN survey_question.options IS 'for single and multiple: the answers to choose from';
+COMMENT ON COLUMN survey_question.low IS 'for scale: the least';
+COMMENT ON COLUMN survey_question.high IS 'for scale: the most';
+COMMENT ON COLUMN survey_question.required IS 'must be answered when it is shown';
+COMMENT ON COLUMN survey_question.show_question IS 'shown only when this question was answered by one of show_answers; null: always';
+COMMENT ON COLUMN survey_question.show_answers IS 'the answers of show_question that show this one';
+COMMENT ON COLUMN survey_invitation.customer_id IS 'who is asked';
+COMMENT ON COLUMN survey_invitation.invitation_id IS 'the secret of the link';
+COMMENT ON COLUMN survey_invitation.survey IS 'the survey';
+COMMENT ON COLUMN survey_invitation.version IS 'its version at the time';
+COMMENT ON COLUMN survey_invitation.reference IS 'what it is about, such as an order; empty: nothing';
+COMMENT ON COLUMN survey_invitation.invited_at IS 'when';
+COMMENT ON COLUMN survey_invitation.expires_at IS 'up to when an answer is taken (exclusive)';
+COMMENT ON COLUMN survey_invitation.answered_at IS 'when it was answered; null: not yet';
+COMMENT ON COLUMN survey_answer.customer_id IS 'who answered';
+COMMENT ON COLUMN survey_answer.invitation_id IS 'the invitation';
+COMMENT ON COLUMN survey_answer.question IS 'the question';
+COMMENT ON COLUMN survey_answer.answers IS 'what was answered: one text, or several for multiple';
+COMMENT ON COLUMN survey_answer.score IS 'the number of nps, csat and scale questions';

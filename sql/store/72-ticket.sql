@@ -401,3 +401,40 @@ SELECT t.assignee, t.category, count(*) AS tickets, count(*) FILTER (WHERE t.bre
        round(100.0 * count(*) FILTER (WHERE t.breached) / count(*), 1) AS breached_percent
 FROM ticket_time t GROUP BY 1, 2;
 COMMENT ON VIEW ticket_breach IS 'missed deadlines by agent and category';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN ticket_step.from_state IS 'the state before';
+COMMENT ON COLUMN ticket_step.to_state IS 'a state that may follow it';
+COMMENT ON COLUMN ticket.customer_id IS 'whose ticket';
+COMMENT ON COLUMN ticket.ticket_id IS 'number of the ticket';
+COMMENT ON COLUMN ticket_event.customer_id IS 'whose ticket';
+COMMENT ON COLUMN ticket_event.ticket_id IS 'the ticket';
+COMMENT ON COLUMN ticket_event.event_id IS 'number of the event';
+COMMENT ON COLUMN ticket_event.at IS 'when';
+COMMENT ON COLUMN ticket_event.actor IS 'who did it: crm.actor, or else the role';
+COMMENT ON COLUMN ticket_event.action IS 'what was done: open, assign, move, escalate, rate, compensate or coupon';
+COMMENT ON COLUMN ticket_event.from_state IS 'state before, where it changed';
+COMMENT ON COLUMN ticket_event.to_state IS 'state after, where it changed';
+COMMENT ON COLUMN ticket_event.remark IS 'what was said of it, or given';
+COMMENT ON COLUMN improvement.improvement_id IS 'number of the improvement';
+COMMENT ON COLUMN improvement.root_cause IS 'the root cause of tickets that it is about';
+COMMENT ON COLUMN improvement.product IS 'the product that it is about; null: any';
+COMMENT ON COLUMN improvement.measure IS 'what is done';
+COMMENT ON COLUMN improvement.owner IS 'who is responsible';
+COMMENT ON COLUMN improvement.due_on IS 'day by which it is to be done';
+COMMENT ON COLUMN improvement.done_at IS 'when it was done; from then on customers are told';
+COMMENT ON COLUMN improvement.created_at IS 'when it was written down';
+COMMENT ON COLUMN improvement.channel IS 'by which customers are told';
+COMMENT ON COLUMN improvement.purpose IS 'what the message is for, which consent is asked about';
+COMMENT ON COLUMN improvement_notice.customer_id IS 'who is told';
+COMMENT ON COLUMN improvement_notice.improvement_id IS 'of which improvement';
+COMMENT ON COLUMN improvement_notice.ticket_id IS 'the customer''s ticket that it answers';
+COMMENT ON COLUMN improvement_notice.created_at IS 'when the notice was made';
+COMMENT ON COLUMN improvement_notice.queued_at IS 'when its message went to the outbox; null: not yet, or refused';
+COMMENT ON COLUMN working_day.day IS 'the day';
+COMMENT ON COLUMN working_day.works IS 'whether there is service';
+COMMENT ON COLUMN working_day.as_weekday IS 'for days of service: the ISO weekday whose hours hold, 1 is Monday';
+COMMENT ON COLUMN working_day.name IS 'name of the holiday';
+COMMENT ON COLUMN working_hours.weekday IS 'ISO weekday, 1 is Monday';
+COMMENT ON COLUMN working_hours.opens IS 'from when, in the store''s time zone';
+COMMENT ON COLUMN working_hours.closes IS 'up to when (exclusive)';

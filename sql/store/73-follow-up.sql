@@ -311,3 +311,16 @@ SELECT f.plan, f.done_by AS agent, count(*) AS done, count(*) FILTER (WHERE f.ou
                                       AND p.order_at <= f.done_at + interval '30 days')) AS ordered_within_30_days
 FROM follow_up f WHERE f.state = 'done' GROUP BY 1, 2;
 COMMENT ON VIEW follow_up_completion IS 'finished tasks by plan and agent: how many were reached, and how many of those customers ordered within 30 days';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN follow_up_plan.plan IS 'name of the plan';
+COMMENT ON COLUMN follow_up_plan.kind IS 'what makes a follow-up: after_purchase, dormant, complaint_closed, high_value, or by hand';
+COMMENT ON COLUMN follow_up_plan.channel IS 'by which to get in touch';
+COMMENT ON COLUMN follow_up_plan.days IS 'days after what it waits for';
+COMMENT ON COLUMN follow_up_plan.threshold IS 'for high_value: spend of 12 months, in the store''s currency';
+COMMENT ON COLUMN follow_up_plan.priority IS 'the highest is claimed first';
+COMMENT ON COLUMN follow_up_plan.name_zh IS 'Chinese name';
+COMMENT ON COLUMN follow_up_plan.name_en IS 'English name';
+COMMENT ON COLUMN follow_up_plan.active IS 'false: makes none';
+COMMENT ON COLUMN follow_up.customer_id IS 'whom to get in touch with';
+COMMENT ON COLUMN follow_up.follow_up_id IS 'number of the task';

@@ -74,3 +74,7 @@ $$;
 COMMENT ON FUNCTION queue_message(bigint, text, text, text, jsonb, text, timestamptz) IS
 'puts one message into the outbox, once a key, due at the end of the quiet hours where its purpose waits for them; null, or why the customer may not be written to (contact_refusal, or too many messages)';
 REVOKE EXECUTE ON FUNCTION queue_message(bigint, text, text, text, jsonb, text, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN outbox.customer_id IS 'who gets it';
+COMMENT ON COLUMN outbox.outbox_id IS 'number of the message';

@@ -161,3 +161,22 @@ FROM care_greeting g
 LEFT JOIN outbox o ON o.customer_id = g.customer_id AND o.idempotency_key = format('care/%s/%s', g.event, g.year)
 GROUP BY 1, 2;
 COMMENT ON VIEW care_report IS 'greetings and gifts by occasion and year, and how many of those greeted ordered within 30 days';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN care_event.event IS 'name of the occasion';
+COMMENT ON COLUMN care_event.kind IS 'birthday, first_purchase, joined, tier or holiday';
+COMMENT ON COLUMN care_event.calendar IS 'for holidays: gregorian or lunar';
+COMMENT ON COLUMN care_event.month IS 'for holidays: the month of that calendar';
+COMMENT ON COLUMN care_event.day IS 'for holidays: the day of that month';
+COMMENT ON COLUMN care_event.channel IS 'by which it is sent';
+COMMENT ON COLUMN care_event.template IS 'the message';
+COMMENT ON COLUMN care_event.gift IS 'what goes along: {"points": 88} or {"coupon": "birthday"}; {}: nothing';
+COMMENT ON COLUMN care_event.name_zh IS 'Chinese name';
+COMMENT ON COLUMN care_event.name_en IS 'English name';
+COMMENT ON COLUMN care_event.active IS 'false: nobody is greeted';
+COMMENT ON COLUMN care_greeting.customer_id IS 'who was greeted';
+COMMENT ON COLUMN care_greeting.event IS 'for what';
+COMMENT ON COLUMN care_greeting.year IS 'the year that the occasion belongs to';
+COMMENT ON COLUMN care_greeting.day IS 'the day of the occasion';
+COMMENT ON COLUMN care_greeting.greeted_at IS 'when the greeting was made';
+COMMENT ON COLUMN care_greeting.gift IS 'none, due, given, or failed (see gift_error)';

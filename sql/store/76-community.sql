@@ -108,3 +108,24 @@ SELECT c.community, c.platform, c.name, c.owner, c.members, c.capacity,
             AND p.order_at < coalesce(m.left_at, 'infinity') AND p.order_at > now() - interval '30 days' WHERE m.community = c.community) AS net_30_days
 FROM community c;
 COMMENT ON VIEW community_report IS 'groups with their growth, activity and the sales of their members in the last 30 days';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN community.community IS 'name of the group';
+COMMENT ON COLUMN community.platform IS 'where it is: qianniu, qq, wechat, douyin or other';
+COMMENT ON COLUMN community.name IS 'name that members read';
+COMMENT ON COLUMN community.owner IS 'the agent who looks after it';
+COMMENT ON COLUMN community.link IS 'link to join';
+COMMENT ON COLUMN community.qr_text IS 'text of the QR code to join';
+COMMENT ON COLUMN community.capacity IS 'members at most';
+COMMENT ON COLUMN community.members IS 'members now';
+COMMENT ON COLUMN community.active IS 'false: nobody can join';
+COMMENT ON COLUMN community_member.customer_id IS 'the member';
+COMMENT ON COLUMN community_member.community IS 'the group';
+COMMENT ON COLUMN community_member.joined_at IS 'from when';
+COMMENT ON COLUMN community_member.left_at IS 'up to when; null: still there';
+COMMENT ON COLUMN community_member.source IS 'what brought the member';
+COMMENT ON COLUMN community_activity.customer_id IS 'the member';
+COMMENT ON COLUMN community_activity.community IS 'the group';
+COMMENT ON COLUMN community_activity.at IS 'when';
+COMMENT ON COLUMN community_activity.kind IS 'message, like, share, order or event';
+COMMENT ON COLUMN community_activity.count IS 'how many of the kind at that moment';

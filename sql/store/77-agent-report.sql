@@ -103,3 +103,17 @@ SELECT a.agent, a.name, a.team,
        s.satisfaction AS satisfaction_30_days
 FROM agent a LEFT JOIN agent_satisfaction() s ON s.agent = a.agent;
 COMMENT ON VIEW agent_report IS 'what lies with each agent now, and the last 30 days';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN commission_rule.rule IS 'number of the rule';
+COMMENT ON COLUMN commission_rule.agent IS 'for this agent; null: any';
+COMMENT ON COLUMN commission_rule.team IS 'for this team; null: any';
+COMMENT ON COLUMN commission_rule.channel IS 'for orders of this channel; null: any';
+COMMENT ON COLUMN commission_rule.rate IS 'share of the order''s net sales, 0 to 1';
+COMMENT ON COLUMN commission_rule.per_order IS 'sum for each order, in the store''s currency';
+COMMENT ON COLUMN commission_rule.priority IS 'the highest that fits holds';
+COMMENT ON COLUMN commission_rule.valid_from IS 'first moment of the orders that it is for';
+COMMENT ON COLUMN commission_rule.valid_until IS 'end of it (exclusive)';
+COMMENT ON COLUMN commission_rule.active IS 'false: left out';
+COMMENT ON COLUMN satisfaction_factor.satisfaction IS 'mean satisfaction from which it holds, 1 to 5';
+COMMENT ON COLUMN satisfaction_factor.factor IS 'what the commission is multiplied by';

@@ -66,3 +66,7 @@ $$;
 COMMENT ON FUNCTION compensate_ticket_coupon(bigint, bigint, text, timestamptz) IS
 'gives a coupon for a ticket through the gate of coupons, once a ticket; its code. Errors: CS004 unknown, CS023 not allowed for this ticket, CS024 brought another coupon, and those of issue_coupon';
 REVOKE EXECUTE ON FUNCTION compensate_ticket_coupon(bigint, bigint, text, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN compensation_coupon.template IS 'the coupon template';
+COMMENT ON COLUMN compensation_coupon.severity IS 'severity of a ticket from which it may be given, 1 to 4';

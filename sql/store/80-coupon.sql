@@ -319,3 +319,10 @@ LEFT JOIN coupon c USING (template)
 LEFT JOIN purchase p ON p.customer_id = c.customer_id AND p.channel = c.order_channel AND p.order_no = c.order_no
 GROUP BY t.template;
 COMMENT ON VIEW coupon_report IS 'what each template brought: issued, redeemed, discount given, net sales of the orders it was used on';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN coupon_template.created_at IS 'when it was made';
+COMMENT ON COLUMN coupon_stock.template IS 'the template';
+COMMENT ON COLUMN coupon_stock.issued IS 'coupons that are out';
+COMMENT ON COLUMN coupon.customer_id IS 'who holds it';
+COMMENT ON COLUMN coupon.coupon_id IS 'number of the coupon';

@@ -591,3 +591,15 @@ SELECT channel, purpose, count(*) FILTER (WHERE state = 'pending' AND due_at <= 
        count(*) FILTER (WHERE state = 'claimed') AS claimed, count(*) FILTER (WHERE state = 'dead') AS dead, min(due_at) FILTER (WHERE state = 'pending') AS oldest
 FROM outbox WHERE state IN ('pending', 'claimed', 'dead') GROUP BY 1, 2;
 COMMENT ON VIEW outbox_backlog IS 'what waits to be sent, and dead letters';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN campaign_variant.campaign IS 'the campaign';
+COMMENT ON COLUMN campaign_variant.variant IS 'name of the variant';
+COMMENT ON COLUMN campaign_variant.share IS 'share of the target, 0 to 1';
+COMMENT ON COLUMN campaign_variant.template IS 'the message that it sends';
+COMMENT ON COLUMN campaign_variant.members IS 'who got it; null until the campaign is frozen';
+COMMENT ON COLUMN order_message.event IS 'confirmed, in_production, shipped or received';
+COMMENT ON COLUMN order_message.channel IS 'by which it is sent';
+COMMENT ON COLUMN order_message.template IS 'the message';
+COMMENT ON COLUMN order_message.survey IS 'for received: the survey that the customer is invited to; null: none';
+COMMENT ON COLUMN order_message.active IS 'false: not told';

@@ -216,3 +216,19 @@ END
 $automations$;
 COMMENT ON PROCEDURE run_automations(timestamptz, integer, regclass) IS 'begins what is to begin and takes every due run its steps on, committing by batch; stop it at any time, the next call goes on. runs is for the store itself, leave it out';
 REVOKE EXECUTE ON PROCEDURE run_automations(timestamptz, integer, regclass) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN automation_step.automation IS 'the flow';
+COMMENT ON COLUMN automation_run.customer_id IS 'the customer';
+COMMENT ON COLUMN automation_run.automation IS 'the flow';
+COMMENT ON COLUMN automation_run.occasion IS 'what began it, so that it begins once for each';
+COMMENT ON COLUMN automation_run.started_at IS 'when it began';
+COMMENT ON COLUMN automation_run.next_step IS 'the step to come; null: ended';
+COMMENT ON COLUMN automation_run.due_at IS 'when that step is due';
+COMMENT ON COLUMN automation_log.customer_id IS 'the customer';
+COMMENT ON COLUMN automation_log.automation IS 'the flow';
+COMMENT ON COLUMN automation_log.occasion IS 'what began it';
+COMMENT ON COLUMN automation_log.step IS 'the step';
+COMMENT ON COLUMN automation_log.at IS 'when it was done';
+COMMENT ON COLUMN automation_log.outcome IS 'done, skipped (the condition failed), refused (see error) or ended';
+COMMENT ON COLUMN automation_log.error IS 'SQLSTATE of the verb that refused';

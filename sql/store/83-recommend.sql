@@ -131,3 +131,18 @@ BEGIN ATOMIC
     WHERE d.category IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT next_category.n;
 END;
 COMMENT ON FUNCTION next_category(bigint, integer, timestamptz) IS 'categories of the products that recommend would offer, the best first';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN product.product IS 'the product''s number, as in purchase_item';
+COMMENT ON COLUMN product.title IS 'its name';
+COMMENT ON COLUMN product.category IS 'its category';
+COMMENT ON COLUMN product.price IS 'its price, in the store''s currency';
+COMMENT ON COLUMN product.in_stock IS 'false: not recommended';
+COMMENT ON COLUMN affinity_state.singleton IS 'always true: there is one row';
+COMMENT ON COLUMN affinity_state.learned_until IS 'orders up to this moment are counted';
+COMMENT ON COLUMN affinity_state.baskets IS 'orders counted';
+COMMENT ON COLUMN product_count.product IS 'the product';
+COMMENT ON COLUMN product_count.baskets IS 'orders that it was in';
+COMMENT ON COLUMN product_pair.product IS 'the product';
+COMMENT ON COLUMN product_pair.other IS 'the product with it';
+COMMENT ON COLUMN product_pair.baskets IS 'orders that both were in';

@@ -662,3 +662,20 @@ END;
 COMMENT ON FUNCTION remind_contacts(text, text, integer, timestamptz) IS
 'asks customers whose contact data was not changed nor confirmed for settings.contact_confirm_days to confirm it: a message of the template contact_confirm in the outbox, once until they do, never in quiet hours, up to batch. confirm_contact() notes the answer. The number asked';
 REVOKE EXECUTE ON FUNCTION remind_contacts(text, text, integer, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN merge_log.merge_id IS 'number of the merge';
+COMMENT ON COLUMN merge_log.at IS 'when';
+COMMENT ON COLUMN merge_log.reason IS 'why';
+COMMENT ON COLUMN merge_log.actor IS 'who did it: crm.actor';
+COMMENT ON COLUMN merge_log.role IS 'role that did it';
+COMMENT ON COLUMN merge_log.undone_at IS 'when it was undone; null: it stands';
+COMMENT ON COLUMN duplicate_candidate.customer_id IS 'the one with the lower number';
+COMMENT ON COLUMN duplicate_candidate.other IS 'the other';
+COMMENT ON COLUMN duplicate_candidate.score IS 'how sure it is, 0 to 100';
+COMMENT ON COLUMN duplicate_candidate.state IS 'open, merged or rejected';
+COMMENT ON COLUMN duplicate_candidate.found_at IS 'when it was found';
+COMMENT ON COLUMN duplicate_candidate.decided_at IS 'when it was settled';
+COMMENT ON COLUMN duplicate_candidate.actor IS 'who settled it: crm.actor';
+COMMENT ON COLUMN contact_confirmation.customer_id IS 'the customer';
+COMMENT ON COLUMN contact_confirmation.confirmed_at IS 'when';

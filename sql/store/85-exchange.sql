@@ -515,3 +515,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION import_file(text, bytea, boolean, text, boolean, timestamptz) IS 'the same with the bytes of the file, which are read as UTF-8 or else GB18030 unless the mapping names an encoding';
 REVOKE EXECUTE ON FUNCTION import_file(text, bytea, boolean, text, boolean, timestamptz) FROM PUBLIC;
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN import_mapping.mapping IS 'name of the mapping';
+COMMENT ON COLUMN import_mapping.language IS 'language of errors and words, zh or en';
+COMMENT ON COLUMN import_mapping.name_zh IS 'Chinese name';
+COMMENT ON COLUMN import_mapping.name_en IS 'English name';
+COMMENT ON COLUMN import_column.mapping IS 'the mapping';

@@ -379,3 +379,45 @@ FROM check_in c
 WHERE c.day >= shop_date() - 1
   AND NOT EXISTS (SELECT FROM check_in l WHERE l.customer_id = c.customer_id AND l.day = c.day + 1);
 COMMENT ON VIEW check_in_leaderboard IS 'the longest streaks of daily check-ins that are not broken today';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN game.game IS 'name of the game';
+COMMENT ON COLUMN game.name IS 'title that customers read';
+COMMENT ON COLUMN game.program IS 'the points that it costs and gives';
+COMMENT ON COLUMN game.cost IS 'points a play';
+COMMENT ON COLUMN game.plays_per_day IS 'plays of a customer in a day of the store';
+COMMENT ON COLUMN game.valid_from IS 'from when it is played';
+COMMENT ON COLUMN game.valid_until IS 'up to when (exclusive)';
+COMMENT ON COLUMN game.active IS 'false: closed';
+COMMENT ON COLUMN game_outcome.game IS 'the game';
+COMMENT ON COLUMN game_outcome.outcome IS 'name of the outcome';
+COMMENT ON COLUMN game_outcome.chance IS 'probability, 0 to 1';
+COMMENT ON COLUMN game_outcome.points IS 'points that it brings';
+COMMENT ON COLUMN game_outcome.coupon_template IS 'coupon that it brings; null: none';
+COMMENT ON COLUMN game_spent.game IS 'the game';
+COMMENT ON COLUMN game_spent.outcome IS 'the outcome; empty: the points of the whole game';
+COMMENT ON COLUMN game_spent.spent IS 'points given, or how often it was won';
+COMMENT ON COLUMN game_play.customer_id IS 'who played';
+COMMENT ON COLUMN game_play.game IS 'the game';
+COMMENT ON COLUMN game_play.reference IS 'name of the request';
+COMMENT ON COLUMN game_play.at IS 'when';
+COMMENT ON COLUMN game_play.outcome IS 'what was won; null: nothing';
+COMMENT ON COLUMN game_play.points IS 'points that it brought';
+COMMENT ON COLUMN game_play.code IS 'code of the coupon that it brought';
+COMMENT ON COLUMN activity.activity IS 'name of the activity';
+COMMENT ON COLUMN activity.kind IS 'tutorial, course, live or event';
+COMMENT ON COLUMN activity.title IS 'title that customers read';
+COMMENT ON COLUMN activity.starts_at IS 'from when';
+COMMENT ON COLUMN activity.ends_at IS 'up to when (exclusive)';
+COMMENT ON COLUMN activity.lessons IS 'how many lessons it has';
+COMMENT ON COLUMN activity.capacity IS 'members at most; null: no limit';
+COMMENT ON COLUMN activity.link IS 'where it is';
+COMMENT ON COLUMN activity.state IS 'draft, open, closed or cancelled';
+COMMENT ON COLUMN activity_member.customer_id IS 'the member';
+COMMENT ON COLUMN activity_member.activity IS 'the activity';
+COMMENT ON COLUMN activity_member.joined_at IS 'when the customer joined';
+COMMENT ON COLUMN activity_member.attended_at IS 'when the member first took part; null: not yet';
+COMMENT ON COLUMN activity_member.progress IS 'the furthest lesson reached';
+COMMENT ON COLUMN activity_member.minutes IS 'time spent, in minutes';
+COMMENT ON COLUMN activity_member.last_at IS 'when the member last took part';
+COMMENT ON COLUMN activity_member.completed_at IS 'when the last lesson was finished; null: not yet';

@@ -319,3 +319,15 @@ AS $$
                  (SELECT count(*) FROM watched_table w) AS watched, (SELECT count(*) FROM watched_table w WHERE NOT w.enabled) AS off) x
 $$;
 COMMENT ON FUNCTION health_change_feed() IS 'for crm.health: whether the feed is in order';
+
+-- What the columns without a word above are.
+COMMENT ON COLUMN change_event.event_id IS 'number within the feed; order within a transaction';
+COMMENT ON COLUMN change_event.at IS 'start of the transaction';
+COMMENT ON COLUMN change_event.table_name IS 'the table';
+COMMENT ON COLUMN change_event.op IS 'insert, update, delete or truncate';
+COMMENT ON COLUMN change_event.customer_id IS 'whose row; null for tables without customers, and for truncate';
+COMMENT ON COLUMN change_consumer.consumer IS 'name of the reader';
+COMMENT ON COLUMN change_consumer.txid IS 'transaction of the last event that was acknowledged';
+COMMENT ON COLUMN change_consumer.event_id IS 'that event';
+COMMENT ON COLUMN change_consumer.made_at IS 'when the reader was made';
+COMMENT ON COLUMN change_consumer.acked_at IS 'when it last acknowledged';

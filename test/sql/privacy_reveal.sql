@@ -87,6 +87,10 @@ SET ROLE crm_t_rev_app;
 SELECT reveal(1, 'phone', 'show own profile');
 RESET crm.actor;
 RESET ROLE;
+-- A superuser is a member of every role, of the application's too, and yet no application.
+BEGIN;
+SELECT reveal(1, 'phone', 'look into a complaint');
+ROLLBACK;
 -- A counter cannot be turned in a read-only transaction, so nothing is shown.
 SET ROLE crm_t_rev_anna;
 BEGIN READ ONLY;

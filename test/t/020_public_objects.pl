@@ -30,6 +30,11 @@ is( sql(q{
       AND obj_description(c.oid, 'pg_class') IS NULL}),
     '', 'every table and view has a comment');
 is( sql(q{
+    SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND col_description(c.oid, a.attnum) IS NULL
+    ORDER BY 1}),
+    '', 'every column of a table has a comment');
+is( sql(q{
     SELECT p.oid::regprocedure FROM pg_proc p
     WHERE p.pronamespace IN ('crm'::regnamespace, 'shop'::regnamespace) AND p.prosecdef
       AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=%')}),
