@@ -184,16 +184,31 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE
     part regclass;
+    held text[];
+    elements text[];
+    lost boolean;
     found boolean := false;
 BEGIN
     FOR part IN SELECT t FROM crm.table_tree(relation) t
     LOOP
-        IF EXISTS (SELECT FROM pg_catalog.pg_stats s
-                   JOIN pg_catalog.pg_class c ON c.oid = part AND c.relname = s.tablename
-                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
-                   CROSS JOIN unnest(gone) g
-                   WHERE s.attname = column_name
-                     AND position(left(g, 100) IN concat(s.most_common_vals::text, s.histogram_bounds::text, s.most_common_elems::text)) > 0) THEN
+        -- Values are kept whole, those of arrays and tag sets element by element.
+        SELECT array_agg(DISTINCT g.v) FILTER (WHERE g.whole), array_agg(DISTINCT g.v) FILTER (WHERE NOT g.whole) INTO held, elements
+        FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = column_name
+        CROSS JOIN LATERAL (SELECT m.v, true FROM unnest(s.most_common_vals::text::text[]) m (v) WHERE m.v = ANY (gone)
+                            UNION ALL
+                            SELECT h.v, true FROM unnest(s.histogram_bounds::text::text[]) h (v) WHERE h.v = ANY (gone)
+                            UNION ALL
+                            SELECT e.v, false FROM unnest(s.most_common_elems::text::text[]) e (v)
+                            WHERE EXISTS (SELECT FROM unnest(gone) x (v) WHERE position(e.v IN x.v) > 0)) g (v, whole)
+        WHERE c.oid = part;
+        CONTINUE WHEN held IS NULL AND elements IS NULL;
+        -- What others have too tells nothing of who is gone, and would be gathered again.
+        EXECUTE format('SELECT EXISTS (SELECT FROM unnest($1) g (v) WHERE NOT EXISTS (SELECT FROM ONLY %1$s t WHERE t.%2$I::text = g.v))
+                            OR EXISTS (SELECT FROM unnest($2) g (v) WHERE NOT EXISTS (SELECT FROM ONLY %1$s t WHERE position(g.v IN t.%2$I::text) > 0))',
+                       part, column_name) INTO lost USING held, elements;
+        IF lost THEN
             EXECUTE format('ANALYZE %s (%I)', part, column_name);
             found := true;
         END IF;
@@ -201,21 +216,21 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION forget_statistics(regclass, name, text[]) IS 'gathers a column''s statistics anew when the planner''s hold one of these values';
+COMMENT ON FUNCTION forget_statistics(regclass, name, text[]) IS 'gathers a column''s statistics anew when the planner''s hold one of these values that no row has any more';
 REVOKE EXECUTE ON FUNCTION forget_statistics(regclass, name, text[]) FROM PUBLIC;
 
-CREATE FUNCTION erase_rows(ids bigint[]) RETURNS jsonb
+CREATE FUNCTION erase_rows(ids bigint[], persons bigint[]) RETURNS TABLE (person bigint, done jsonb)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 DECLARE
     t record;
-    done jsonb := '{}';
-    affected bigint;
-    columns name[];
-    column_name name;
-    gone jsonb := '{}';
-    found text[];
+    gone record;
+    shown text;
+    held jsonb;
+    counted jsonb;
+    counts jsonb := '[]';
+    nothing jsonb := '{}';
     id bigint;
 BEGIN
     FOR t IN
@@ -237,28 +252,21 @@ BEGIN
         ORDER BY r.step, r.table_name, r.key_column
     LOOP
         -- What the planner's statistics might hold of it.
-        columns := CASE WHEN t.whole THEN ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
-                                                WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> t.key_column)
-                        ELSE t.changed END;
-        gone := '{}';
-        FOREACH column_name IN ARRAY columns
+        SELECT string_agg(format('(%L, t.%I::text)', a.attname, a.attname), ', ') INTO shown
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> t.key_column AND (t.whole OR a.attname = ANY (t.changed));
+        EXECUTE format('SELECT jsonb_object_agg(g.k, g.v) FROM (SELECT u.k, jsonb_agg(DISTINCT u.v) AS v FROM %s t CROSS JOIN LATERAL (VALUES %s) u (k, v)
+                            WHERE t.%I = ANY ($1) AND length(u.v) > 1 GROUP BY u.k) g',
+                       t.relation, shown, t.key_column) INTO held USING ids;
+        EXECUTE format('WITH w AS (%s WHERE %I = ANY ($1) RETURNING %2$I AS id)
+                            SELECT jsonb_agg(jsonb_build_array($2, n.id, n.n)) FROM (SELECT w.id, count(*) AS n FROM w GROUP BY w.id) n',
+                       CASE WHEN t.whole THEN format('DELETE FROM %s', t.relation) ELSE format('UPDATE %s SET %s', t.relation, t.assignments) END, t.key_column)
+            INTO counted USING ids, t.table_name;
+        counts := counts || coalesce(counted, '[]');
+        nothing := nothing || jsonb_build_object(t.table_name, 0);
+        FOR gone IN SELECT h.key, ARRAY(SELECT jsonb_array_elements_text(h.value)) AS v FROM jsonb_each(held) h
         LOOP
-            EXECUTE format('SELECT array_agg(DISTINCT v) FROM (SELECT %I::text AS v FROM %s WHERE %I = ANY ($1) LIMIT 1000) s WHERE length(v) > 1',
-                           column_name, t.relation, t.key_column) INTO found USING ids;
-            IF found IS NOT NULL THEN
-                gone := gone || jsonb_build_object(column_name, found);
-            END IF;
-        END LOOP;
-        IF t.whole THEN
-            EXECUTE format('DELETE FROM %s WHERE %I = ANY ($1)', t.relation, t.key_column) USING ids;
-        ELSE
-            EXECUTE format('UPDATE %s SET %s WHERE %I = ANY ($1)', t.relation, t.assignments, t.key_column) USING ids;
-        END IF;
-        GET DIAGNOSTICS affected = ROW_COUNT;
-        done := done || jsonb_build_object(t.table_name, coalesce((done ->> t.table_name::text)::bigint, 0) + affected);
-        FOR column_name IN SELECT g FROM jsonb_object_keys(gone) g
-        LOOP
-            PERFORM forget_statistics(t.relation, column_name, ARRAY(SELECT jsonb_array_elements_text(gone -> column_name::text)));
+            PERFORM forget_statistics(t.relation, gone.key::name, gone.v);
         END LOOP;
     END LOOP;
     FOR t IN SELECT r.routine FROM privacy_rule r WHERE r.erase = 'call' ORDER BY r.step, r.table_name
@@ -268,11 +276,16 @@ BEGIN
             EXECUTE format('SELECT %I($1)', t.routine) USING id;
         END LOOP;
     END LOOP;
-    RETURN done;
+    RETURN QUERY
+        SELECT p.person, nothing || coalesce(jsonb_object_agg(p.name, p.n) FILTER (WHERE p.name IS NOT NULL), '{}')
+        FROM (SELECT u.person, k.e ->> 0 AS name, sum((k.e ->> 2)::bigint) AS n
+              FROM unnest(ids, persons) u (id, person) LEFT JOIN jsonb_array_elements(counts) k (e) ON (k.e ->> 1)::bigint = u.id
+              GROUP BY 1, 2) p
+        GROUP BY p.person;
 END
 $$;
-COMMENT ON FUNCTION erase_rows(bigint[]) IS 'carries out privacy_rule for these customers; rows changed per table; part of erase_customer';
-REVOKE EXECUTE ON FUNCTION erase_rows(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION erase_rows(bigint[], bigint[]) IS 'carries out privacy_rule for these customers, who belong to these persons; rows changed per person and table; part of erase_customer';
+REVOKE EXECUTE ON FUNCTION erase_rows(bigint[], bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION left_over(ids bigint[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -327,6 +340,42 @@ $$;
 COMMENT ON FUNCTION destroy_keys(bigint[]) IS 'destroys the data keys of customers when the transaction commits, if a key folder is configured; part of erase_customer';
 REVOKE EXECUTE ON FUNCTION destroy_keys(bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION erase_persons(persons bigint[], reason text, as_of timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    ids bigint[];
+    person_ids bigint[];
+    found boolean;
+    unclassified jsonb;
+    r record;
+BEGIN
+    SELECT array_agg(p.id ORDER BY p.id), array_agg(p.person ORDER BY p.id) INTO ids, person_ids
+    FROM (SELECT u.person, unnest(same_person(u.person)) AS id FROM unnest(persons) u (person)) p;
+    INSERT INTO erasure (customer_id, erased_at, reason, joined_at, actor, role)
+        SELECT c.customer_id, as_of, crm.mask_text(reason), c.joined_at, crm.actor(), crm.caller()
+        FROM customer c WHERE c.customer_id = ANY (ids)
+        ON CONFLICT DO NOTHING;
+    UPDATE customer c SET status = 'erased' WHERE c.customer_id = ANY (persons);
+    FOR r IN SELECT * FROM erase_rows(ids, person_ids)
+    LOOP
+        -- Asked once of all, since it looks at all tables.
+        found := coalesce(found, left_over(ids) IS NOT NULL);
+        unclassified := CASE WHEN found THEN left_over(same_person(r.person)) END;
+        IF unclassified IS NOT NULL THEN
+            RAISE WARNING 'customer % is erased except for columns that no privacy_rule speaks of', r.person
+                USING DETAIL = unclassified::text, HINT = 'Add rules, then look at these columns.';
+            r.done := r.done || jsonb_build_object('unclassified', unclassified);
+        END IF;
+        UPDATE erasure e SET done = r.done || destroy_keys(same_person(r.person)) WHERE e.customer_id = r.person;
+        RAISE LOG 'crm: erased: customer %, role %, actor %', r.person, crm.caller(), coalesce(crm.actor(), '-');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION erase_persons(bigint[], text, timestamptz) IS 'forgets these persons, each the customer that others were merged into, whose rows the caller has locked; part of erase_customer and retain_step';
+REVOKE EXECUTE ON FUNCTION erase_persons(bigint[], text, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION erase_customer(customer_id bigint, reason text, as_of timestamptz DEFAULT now()) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -334,8 +383,6 @@ AS $$
 DECLARE
     ids bigint[] := same_person(customer_id);
     main bigint;
-    unclassified jsonb;
-    result jsonb;
 BEGIN
     IF ids IS NULL THEN
         RAISE EXCEPTION 'there is no such customer' USING ERRCODE = 'no_data_found', DETAIL = format('Customer %s.', customer_id);
@@ -352,21 +399,7 @@ BEGIN
                   HINT = 'Until it is released, restrict_customer keeps the data from being used.';
     END IF;
     IF NOT EXISTS (SELECT FROM erasure e WHERE e.customer_id = main) THEN
-        INSERT INTO erasure (customer_id, erased_at, reason, joined_at, actor, role)
-            SELECT c.customer_id, as_of, crm.mask_text(reason), c.joined_at, crm.actor(), crm.caller()
-            FROM customer c WHERE c.customer_id = ANY (ids)
-            ON CONFLICT DO NOTHING;
-        UPDATE customer c SET status = 'erased' WHERE c.customer_id = main;
-        result := erase_rows(ids);
-        unclassified := left_over(ids);
-        IF unclassified IS NOT NULL THEN
-            RAISE WARNING 'customer % is erased except for columns that no privacy_rule speaks of', main
-                USING DETAIL = unclassified::text, HINT = 'Add rules, then look at these columns.';
-            result := result || jsonb_build_object('unclassified', unclassified);
-        END IF;
-        result := result || destroy_keys(ids);
-        UPDATE erasure e SET done = result WHERE e.customer_id = main;
-        RAISE LOG 'crm: erased: customer %, role %, actor %', main, crm.caller(), coalesce(crm.actor(), '-');
+        PERFORM erase_persons(ARRAY[main], reason, as_of);
     END IF;
     RETURN (SELECT jsonb_build_object('customer_id', e.customer_id, 'merged', ids, 'receipt', e.receipt, 'erased_at', e.erased_at,
                                       'joined_at', e.joined_at, 'reason', e.reason, 'done', e.done)
@@ -453,7 +486,7 @@ DECLARE
     r retention_rule;
     affected bigint := 0;
     part regclass;
-    id bigint;
+    ids bigint[];
 BEGIN
     SELECT * INTO STRICT r FROM retention_rule x WHERE x.rule = retain_step.rule;
     IF r.action = 'delete' THEN
@@ -470,16 +503,22 @@ BEGIN
             EXIT WHEN affected > 0;
         END LOOP;
     ELSE
-        FOR id IN
-            SELECT c.customer_id FROM customer c LEFT JOIN customer_summary s ON s.customer_id = c.customer_id
-            WHERE c.status IN ('active', 'restricted') AND greatest(c.joined_at, s.last_order_at) < as_of - r.keep
-              AND NOT EXISTS (SELECT FROM legal_hold h WHERE h.customer_id = ANY (same_person(c.customer_id))
-                              AND h.released_at IS NULL AND (h.until IS NULL OR h.until > as_of))
-            ORDER BY c.customer_id LIMIT batch FOR UPDATE OF c SKIP LOCKED
-        LOOP
-            PERFORM erase_customer(id, 'retention: ' || r.rule, as_of);
-            affected := affected + 1;
-        END LOOP;
+        SELECT array_agg(d.customer_id) INTO ids
+        FROM (SELECT c.customer_id
+              FROM customer c LEFT JOIN customer_summary s ON s.customer_id = c.customer_id
+              WHERE c.status IN ('active', 'restricted') AND greatest(c.joined_at, s.last_order_at) < as_of - r.keep
+                AND NOT EXISTS (SELECT FROM legal_hold h WHERE h.customer_id = ANY (same_person(c.customer_id))
+                                AND h.released_at IS NULL AND (h.until IS NULL OR h.until > as_of))
+              ORDER BY c.customer_id LIMIT batch FOR UPDATE OF c SKIP LOCKED) d;
+        affected := coalesce(cardinality(ids), 0);
+        -- The merged ones too; and a hold that was placed before the locks were had.
+        PERFORM FROM customer c WHERE c.customer_id IN (SELECT unnest(same_person(u.id)) FROM unnest(ids) u (id)) ORDER BY c.customer_id FOR UPDATE;
+        ids := ARRAY(SELECT u.id FROM unnest(ids) u (id)
+                     WHERE NOT EXISTS (SELECT FROM legal_hold h WHERE h.customer_id = ANY (same_person(u.id))
+                                       AND h.released_at IS NULL AND (h.until IS NULL OR h.until > as_of)));
+        IF ids <> '{}' THEN
+            PERFORM erase_persons(ids, 'retention: ' || r.rule, as_of);
+        END IF;
     END IF;
     INSERT INTO job_progress AS j (job, done) VALUES ('retention ' || r.rule, affected)
     ON CONFLICT (job) DO UPDATE SET done = j.done + EXCLUDED.done, state = CASE WHEN EXCLUDED.done > 0 THEN 'running' ELSE 'done' END, updated_at = clock_timestamp();

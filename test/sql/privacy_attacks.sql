@@ -81,7 +81,7 @@ INSERT INTO t_scratch.attack (name, statements) VALUES
     ('masked identity', '{SELECT external_id FROM identity_masked}'),
     ('clear_value', '{SELECT clear_value(1\, ''phone'')}'),
     ('count_reveal', '{SELECT count_reveal(''postgres'')}'),
-    ('erase_rows', ARRAY['SELECT erase_rows(''{1}'')']),
+    ('erase_rows', ARRAY['SELECT erase_rows(''{1}'', ''{1}'')']),
     ('change a log', '{UPDATE contact_access SET purpose = ''x''}'),
     ('forge a policy', ARRAY['INSERT INTO crm.masked_table (relid, readers) VALUES (''contact'', ARRAY[current_user])']),
     ('unmask', '{SELECT crm.unmask_column(''contact''\, ''phone'')}'),
