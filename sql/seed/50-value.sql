@@ -23,7 +23,7 @@ INSERT INTO segment (segment, name_zh, name_en, kind, rule) VALUES
 INSERT INTO access_rule (kind, object_type, object, privilege)
 SELECT k.kind, 'table', o.object, 'SELECT'
 FROM (VALUES ('owner'), ('agent'), ('marketer'), ('analyst')) AS k (kind),
-     (VALUES ('customer_360'), ('customer_lifecycle'), ('lifecycle_change'), ('lifecycle_transitions'), ('tier'), ('tier_benefit'), ('tier_member'),
+     (VALUES ('customer_360'), ('customer_360_all'), ('customer_lifecycle'), ('lifecycle_change'), ('lifecycle_transitions'), ('tier'), ('tier_benefit'), ('tier_member'),
              ('tier_change'), ('tier_condition'), ('segment'), ('tag_rule'), ('value_limits')) AS o (object)
 UNION ALL
 SELECT k.kind, 'routine', o.object, 'EXECUTE'

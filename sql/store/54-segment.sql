@@ -119,7 +119,10 @@ BEGIN
         RAISE EXCEPTION 'segment "%" does not exist', segment USING ERRCODE = 'undefined_object', HINT = 'SELECT segment FROM segment lists them.';
     END IF;
     RETURN format('FROM %s c WHERE %s AND %s',
-                  CASE WHEN as_of = now() THEN 'customer_360' ELSE format('customer_360_at(%L)', as_of) END,
+                  CASE WHEN as_of <> now() THEN format('customer_360_at(%L)', as_of)
+                       -- A tag query is answered by the index, and may leave few.
+                       WHEN g.query IS NULL THEN 'customer_360_all'
+                       ELSE 'customer_360' END,
                   coalesce(rule_sql(g.rule, 'customer_360', 'c', as_of, zone), 'true'),
                   CASE WHEN g.query IS NULL THEN 'true' ELSE format('c.tags OPERATOR(crm.@@) %L::crm.tagquery', g.query) END);
 END
@@ -272,7 +275,9 @@ BEGIN
         FROM (SELECT d.customer_id, t.tag, t.holds
               FROM (SELECT c.customer_id, c.tags OPERATOR(crm.&) crm.tagset($1) AS present,
                            crm.tagset(array_remove(ARRAY[' || coalesce(wanted, '') || ']::text[], NULL)) AS wanted
-                    FROM ' || CASE WHEN as_of = now() THEN 'customer_360' ELSE format('customer_360_at(%L)', as_of) END || ' c
+                    FROM ' || CASE WHEN as_of <> now() THEN format('customer_360_at(%L)', as_of)
+                                   WHEN EXISTS (SELECT FROM customer c WHERE c.customer_id <= after_id) OR EXISTS (SELECT FROM customer c WHERE c.customer_id > last_id) THEN 'customer_360'
+                                   ELSE 'customer_360_all' END || ' c
                     WHERE c.customer_id > $2 AND c.customer_id <= $3
                     OFFSET 0) d
               CROSS JOIN LATERAL (SELECT u.tag, true AS holds FROM unnest((d.wanted OPERATOR(crm.-) d.present::text[])::text[]) u (tag)

@@ -1,5 +1,31 @@
 -- Everything known of a customer in one row.
 
+-- What the views below need of the settings and of what was fitted last, computed once for a statement.
+CREATE VIEW customer_360_basis AS
+SELECT g.time_zone, g.language, g.new_days, g.returned_days, g.rfm_scheme, g.lifetime_model, g.lifetime_months, g.lifetime_discount,
+       g.value_at_risk_months, g.tier_window,
+       -- As in lifecycle_limits.
+       CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p50 ELSE g.active_days END AS active_limit,
+       CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p90 ELSE g.dormant_days END AS dormant_limit,
+       CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p97 ELSE g.at_risk_days END AS at_risk_limit,
+       coalesce(f.value_limits, value_limits_now()) AS value_limits, f.rfm_model, f.value_model_id, f.bgnbd, f.pareto_nbd, f.gamma_gamma, f.base_tier,
+       y.year_start, date_trunc('month', y.year_start, 'UTC') AS edge_start,
+       (date_trunc('month', y.year_start AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS edge_end,
+       date_trunc('month', now(), 'UTC') AS month_start,
+       (now() AT TIME ZONE g.time_zone)::date AS today,
+       -- Whose last order is older has not returned, by whole days in any time zone.
+       now() - make_interval(days => g.returned_days + 2) AS returned_since,
+       CASE g.tier_window
+           WHEN 'rolling' THEN (now() AT TIME ZONE g.time_zone - make_interval(months => g.tier_window_months)) AT TIME ZONE g.time_zone
+           WHEN 'calendar' THEN date_trunc('year', now() AT TIME ZONE g.time_zone) AT TIME ZONE g.time_zone - interval '1 microsecond'
+           ELSE '-infinity' END AS window_start,
+       true AS here
+FROM settings g LEFT JOIN in_force f ON f.row_no = 1
+CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE g.time_zone - interval '12 months') AT TIME ZONE g.time_zone AS year_start) y
+-- Of type bigint as it stands: the planner takes any other 0 for one that only the executor knows, and keeps the view from parallel workers.
+OFFSET bigint '0';
+COMMENT ON VIEW customer_360_basis IS 'one row: limits, moments and models that customer_360 and customer_360_all compute with';
+
 CREATE VIEW customer_360 AS
 SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence, c.source, c.last_source, c.attributes, c.tags,
        s.order_count, s.spend_total, s.refunded_total, s.discount_total,
@@ -9,7 +35,7 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
        o.orders_window, coalesce(o.spend_window, 0) AS spend_window,
        s.first_order_at, s.last_order_at,
-       (now() AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
+       l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
        round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
        s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
        round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
@@ -45,18 +71,7 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
 FROM customer c
 JOIN customer_summary s ON s.customer_id = c.customer_id
 -- Tables are read in the view itself, not in functions: a function would read them with the rights of whoever reads the view.
-CROSS JOIN (SELECT g.*,
-                   -- As in lifecycle_limits.
-                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p50 ELSE g.active_days END AS active_limit,
-                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p90 ELSE g.dormant_days END AS dormant_limit,
-                   CASE WHEN g.lifecycle_by = 'gaps' AND g.gap_days_p97 IS NOT NULL THEN g.gap_days_p97 ELSE g.at_risk_days END AS at_risk_limit,
-                   coalesce(f.value_limits, value_limits_now()) AS value_limits, f.rfm_model, f.value_model_id, f.bgnbd, f.pareto_nbd, f.gamma_gamma, f.base_tier,
-                   y.year_start, date_trunc('month', y.year_start, 'UTC') AS edge_start,
-                   (date_trunc('month', y.year_start AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS edge_end,
-                   date_trunc('month', now(), 'UTC') AS month_start
-            FROM settings g LEFT JOIN in_force f ON f.row_no = 1
-            CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE g.time_zone - interval '12 months') AT TIME ZONE g.time_zone AS year_start) y
-            OFFSET 0) l
+CROSS JOIN customer_360_basis l
 -- What is counted or computed of a customer is joined on the left and has an aggregate or HAVING, so that it is known to be one row: the planner drops it
 -- where nothing of it is named. Who asks for one customer reads each table once. Moments stand in FILTER, not in WHERE, so that a customer's rows are always found by the customer.
 -- Whole months of the 12 come from the buckets; orders only of a month that the window cuts and in which the customer ordered, or ahead of the clock.
@@ -77,22 +92,19 @@ LEFT JOIN LATERAL (
                         CASE WHEN s.last_order_at <= now() THEN 'infinity' ELSE now() END)
            + coalesce(d.spend, 0) AS spend
     HAVING true) w ON true
-CROSS JOIN LATERAL (SELECT CASE l.tier_window
-               WHEN 'rolling' THEN (now() AT TIME ZONE l.time_zone - make_interval(months => l.tier_window_months)) AT TIME ZONE l.time_zone
-               WHEN 'calendar' THEN date_trunc('year', now() AT TIME ZONE l.time_zone) AT TIME ZONE l.time_zone - interval '1 microsecond'
-               WHEN 'anniversary' THEN last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
-               ELSE '-infinity' END AS window_start) x
+CROSS JOIN LATERAL (SELECT CASE l.tier_window WHEN 'anniversary' THEN last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
+                                              ELSE l.window_start END AS window_start) x
 LEFT JOIN tier_member m ON m.customer_id = c.customer_id
 LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
 LEFT JOIN points_account ga ON ga.customer_id = c.customer_id AND ga.program = 'growth'
 LEFT JOIN LATERAL (
     SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at,
-                           CASE WHEN s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
+                           CASE WHEN s.order_count > 1 AND s.last_order_at > l.returned_since AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
                                 THEN (SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) FROM purchase p WHERE p.customer_id = c.customer_id) END,
                            now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
            CASE WHEN s.order_count > 0 THEN
                rfm_score(l.rfm_model,
-                         (now() AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date,
+                         l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date,
                          s.order_count, s.spend_total::double precision) END AS rfm,
            value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
                        l.value_limits) AS value_class
@@ -101,7 +113,7 @@ LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
            count(p.order_at) AS counted, count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted,
            (array_agg(p.channel ORDER BY p.order_no) FILTER (WHERE p.order_at = s.last_order_at))[1] AS last_channel,
-           buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, (now() AT TIME ZONE l.time_zone)::date, 7)
+           buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7)
                FILTER (WHERE p.order_at <= now()) AS b
     FROM purchase p
     WHERE p.customer_id = c.customer_id) o ON true
@@ -135,6 +147,138 @@ LEFT JOIN LATERAL (
     HAVING true) z ON true
 WHERE c.status <> 'merged';
 COMMENT ON VIEW customer_360 IS 'one row a customer with everything known, as of now; no personal data. describe_columns() says what each column means';
+
+-- The same for a pass over all customers. PostgreSQL gives no subquery that depends on a row to parallel workers, and looking up each customer's orders costs
+-- more than grouping all of them; so each table is grouped by customer and joined by hash. Nothing is computed that a query does not name: a group is
+-- one row a customer, so the planner drops the joins whose columns nobody reads.
+CREATE VIEW customer_360_all AS
+SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence, c.source, c.last_source, c.attributes, c.tags,
+       s.order_count, s.spend_total, s.refunded_total, s.discount_total,
+       s.spend_total - s.cost_total AS margin_total,
+       round(s.spend_total / nullif(s.order_count, 0), 4) AS avg_order,
+       w.orders AS orders_12m, w.spend AS spend_12m,
+       round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
+       coalesce(o.orders_window, 0) AS orders_window, coalesce(o.spend_window, 0) AS spend_window,
+       s.first_order_at, s.last_order_at,
+       l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
+       round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
+       s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
+       round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
+       round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
+       round(o.promoted::numeric / nullif(o.counted, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
+       coalesce(n.views_30d, 0) AS views_30d, coalesce(n.carts_30d, 0) AS carts_30d,
+       round(coalesce(e.views, 0)::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
+       round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
+       coalesce(e.reviews_read, 0) AS reviews_read,
+       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).available ELSE coalesce(pa.available, 0) END AS points,
+       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).pending ELSE coalesce(pa.pending, 0) END AS points_pending,
+       CASE WHEN ga.next_due <= now() THEN (points_now(ga, now())).available ELSE coalesce(ga.available, 0) END AS growth,
+       coalesce(m.tier, l.base_tier) AS tier, m.since AS tier_since, m.period_end AS tier_until,
+       y.lifecycle,
+       f.rfm, rfm_segment(f.rfm, l.rfm_model, l.rfm_scheme, l.language) AS rfm_segment,
+       z.p_alive, z.expected_orders_12m, z.clv, 1 - z.p_alive AS churn_risk,
+       v.value_class,
+       CASE WHEN s.order_count > 0 THEN 'closed'
+            WHEN c.customer_id IN (SELECT p.customer_id FROM purchase p WHERE p.order_at IS NULL) THEN 'unclosed'
+            WHEN c.customer_id IN (SELECT b.customer_id FROM behavior_event b WHERE b.kind = 'inquiry')
+                 OR c.customer_id IN (SELECT a.customer_id FROM interaction a WHERE a.direction = 'in') THEN 'inquiry'
+            ELSE 'unclosed' END AS relation,
+       CASE WHEN s.order_count = 0 THEN NULL
+            WHEN y.lifecycle = 'churned' THEN 'lost'
+            WHEN v.value_class = 'high' AND s.order_count >= 3 THEN 'mature'
+            WHEN s.order_count >= 2 AND months_spend(s.months, now() - interval '6 months', 'infinity')
+                                        > months_spend(s.months, now() - interval '12 months', now() - interval '6 months') THEN 'growing'
+            ELSE 'ordinary' END AS service_grade,
+       coalesce(k.open_tickets, 0) AS open_tickets,
+       t.last_contact_at, k.satisfaction
+FROM customer c
+JOIN customer_summary s ON s.customer_id = c.customer_id
+-- A hash join, so that a worker reads the settings once.
+JOIN customer_360_basis l ON l.here = (c.status <> 'merged')
+LEFT JOIN (SELECT p.customer_id,
+                  count(*) FILTER (WHERE p.order_at < l.edge_end) AS edge_orders, sum(p.net) FILTER (WHERE p.order_at < l.edge_end) AS edge_spend,
+                  count(*) FILTER (WHERE p.order_at >= l.month_start) AS month_orders, sum(p.net) FILTER (WHERE p.order_at >= l.month_start) AS month_spend
+           FROM purchase p CROSS JOIN customer_360_basis l
+           WHERE p.order_at > l.year_start AND p.order_at < l.edge_end OR p.order_at >= l.month_start AND p.order_at <= now()
+           GROUP BY p.customer_id) d ON d.customer_id = c.customer_id
+CROSS JOIN LATERAL (
+    SELECT months_orders(s.months, CASE WHEN s.first_order_at > l.year_start THEN '-infinity' ELSE l.year_start END,
+                         CASE WHEN s.last_order_at <= now() THEN 'infinity' ELSE now() END)
+           + CASE WHEN s.first_order_at <= l.year_start THEN coalesce(d.edge_orders, 0) ELSE 0 END
+           + CASE WHEN s.last_order_at > now() THEN coalesce(d.month_orders, 0) ELSE 0 END AS orders,
+           months_spend(s.months, CASE WHEN s.first_order_at > l.year_start THEN '-infinity' ELSE l.year_start END,
+                        CASE WHEN s.last_order_at <= now() THEN 'infinity' ELSE now() END)
+           + CASE WHEN s.first_order_at <= l.year_start THEN coalesce(d.edge_spend, 0) ELSE 0 END
+           + CASE WHEN s.last_order_at > now() THEN coalesce(d.month_spend, 0) ELSE 0 END AS spend) w
+LEFT JOIN tier_member m ON m.customer_id = c.customer_id
+LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
+LEFT JOIN points_account ga ON ga.customer_id = c.customer_id AND ga.program = 'growth'
+LEFT JOIN (SELECT p.customer_id, max(p.order_at) AS previous_order_at
+           FROM purchase p JOIN customer_summary s ON s.customer_id = p.customer_id CROSS JOIN customer_360_basis l
+           WHERE s.order_count > 1 AND s.last_order_at > l.returned_since AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit) AND p.order_at < s.last_order_at
+           GROUP BY p.customer_id) q ON q.customer_id = c.customer_id
+CROSS JOIN LATERAL (
+    SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at, q.previous_order_at,
+                           now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle) y
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN s.order_count > 0 THEN
+               rfm_score(l.rfm_model, l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date, s.order_count, s.spend_total::double precision) END AS rfm) f
+CROSS JOIN LATERAL (
+    SELECT value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
+                       l.value_limits) AS value_class) v
+LEFT JOIN (SELECT p.customer_id,
+                  count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
+                  count(p.order_at) AS counted, count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted,
+                  (min(ARRAY[p.order_no, p.channel]) FILTER (WHERE p.order_at = s.last_order_at))[2] AS last_channel
+           FROM purchase p JOIN customer_summary s ON s.customer_id = p.customer_id JOIN customer c ON c.customer_id = p.customer_id
+           CROSS JOIN customer_360_basis l
+           CROSS JOIN LATERAL (SELECT CASE l.tier_window
+                      WHEN 'anniversary' THEN last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
+                      ELSE l.window_start END AS window_start) x
+           GROUP BY p.customer_id) o ON o.customer_id = c.customer_id
+LEFT JOIN (SELECT p.customer_id, buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7) AS b
+           FROM purchase p CROSS JOIN customer_360_basis l
+           WHERE p.order_at <= now()
+           GROUP BY p.customer_id) h ON h.customer_id = c.customer_id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (h.b).x, (h.b).t_x, (h.b).t)
+                ELSE p_alive(l.pareto_nbd, (h.b).x, (h.b).t_x, (h.b).t) END AS p_alive,
+           CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t)
+                ELSE expected_purchases(l.pareto_nbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t) END AS expected_orders_12m,
+           round(CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL
+                      WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
+                      ELSE clv(l.pareto_nbd, l.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv) z
+LEFT JOIN (SELECT t.customer_id, (array_agg(t.category ORDER BY t.amount DESC, t.category) FILTER (WHERE t.category IS NOT NULL))[1] AS top_category,
+                  round(max(t.amount) / nullif(sum(t.amount), 0), 4) AS top_category_share
+           FROM (SELECT i.customer_id, i.category, sum(i.amount) AS amount FROM purchase_item i GROUP BY i.customer_id, i.category) t
+           GROUP BY t.customer_id) i ON i.customer_id = c.customer_id
+LEFT JOIN (SELECT b.customer_id, count(*) FILTER (WHERE b.kind = 'view') AS views_30d, count(*) FILTER (WHERE b.kind IN ('cart', 'favourite')) AS carts_30d
+           FROM behavior_event b
+           WHERE b.at > now() - interval '30 days'
+           GROUP BY b.customer_id) n ON n.customer_id = c.customer_id
+LEFT JOIN (SELECT b.customer_id, count(*) FILTER (WHERE b.kind = 'view' AND b.at <= s.last_order_at) AS views,
+                  min(b.at) FILTER (WHERE b.kind = 'view' AND b.at <= s.last_order_at AND b.at > s.last_order_at - interval '30 days') AS first_look,
+                  count(*) FILTER (WHERE b.kind = 'review_read') AS reviews_read
+           FROM behavior_event b JOIN customer_summary s ON s.customer_id = b.customer_id
+           GROUP BY b.customer_id) e ON e.customer_id = c.customer_id
+LEFT JOIN (SELECT k.customer_id, count(*) FILTER (WHERE k.state NOT IN ('resolved', 'closed')) AS open_tickets,
+                  (array_agg(k.satisfaction ORDER BY k.closed_at DESC NULLS LAST, k.ticket_id DESC) FILTER (WHERE k.satisfaction IS NOT NULL))[1] AS satisfaction
+           FROM ticket k
+           GROUP BY k.customer_id) k ON k.customer_id = c.customer_id
+LEFT JOIN (SELECT a.customer_id, max(a.at) AS last_contact_at FROM interaction a GROUP BY a.customer_id) t ON t.customer_id = c.customer_id;
+COMMENT ON VIEW customer_360_all IS 'the rows and columns of customer_360, made for passes over all customers: in parallel and without looking up each one. For one customer or a few ask customer_360';
+
+CREATE FUNCTION customer_360_of(customer_id bigint) RETURNS SETOF customer_360
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY SELECT v.* FROM customer_360 v WHERE v.customer_id = customer_360_of.customer_id;
+END
+$$;
+COMMENT ON FUNCTION customer_360_of(bigint) IS 'the row of customer_360 for one customer, planned once in a session: for callers who cannot prepare statements. Reads with the rights of the caller';
 
 CREATE FUNCTION customer_360_at(as_of timestamptz) RETURNS SETOF customer_360
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000

@@ -200,7 +200,7 @@ BEGIN
         members := CASE WHEN members IS NULL THEN part ELSE members OPERATOR(crm.&) part END;
     END IF;
     IF c.rule IS NOT NULL THEN
-        EXECUTE format('SELECT crm.audience_agg(c.customer_id) FROM customer_360 c WHERE %s', rule_sql(c.rule, 'customer_360', 'c', as_of, zone)) INTO part;
+        EXECUTE format('SELECT crm.audience_agg(c.customer_id) FROM customer_360_all c WHERE %s', rule_sql(c.rule, 'customer_360', 'c', as_of, zone)) INTO part;
         part := coalesce(part, crm.audience('{}'::bigint[]));
         members := CASE WHEN members IS NULL THEN part ELSE members OPERATOR(crm.&) part END;
     END IF;

@@ -83,7 +83,7 @@ BEGIN
             WHEN 'completed' THEN 'SELECT p.customer_id, p.channel || ''/'' || p.order_no AS occasion, p.completed_at AS at FROM purchase p WHERE p.completed_at > $2 AND p.completed_at <= $3 AND p.status = ''completed'' AND p.completed_at > $3 - interval ''30 days'''
             WHEN 'joined' THEN 'SELECT c.customer_id, ''joined'' AS occasion, c.joined_at AS at FROM customer c WHERE c.joined_at > $2 AND c.joined_at <= $3 AND c.joined_at > $3 - interval ''30 days'''
             WHEN 'ticket_closed' THEN 'SELECT t.customer_id, t.ticket_id::text AS occasion, t.closed_at AS at FROM ticket t WHERE t.closed_at > $2 AND t.closed_at <= $3 AND t.closed_at > $3 - interval ''30 days'''
-            ELSE format('SELECT c.customer_id, coalesce((SELECT to_char($3 AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI'') WHERE $4 IS NOT NULL), ''once'') AS occasion, $3 AS at FROM customer_360 c WHERE %s
+            ELSE format('SELECT c.customer_id, coalesce((SELECT to_char($3 AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI'') WHERE $4 IS NOT NULL), ''once'') AS occasion, $3 AS at FROM customer_360_all c WHERE %s
                          AND NOT EXISTS (SELECT FROM automation_run r WHERE r.customer_id = c.customer_id AND r.automation = $1 AND (r.next_step IS NOT NULL OR $4 IS NULL OR r.started_at > $3 - make_interval(days => $4)))',
                         rule_sql(a.rule, 'customer_360', 'c', as_of, zone)) END;
         EXECUTE format('INSERT INTO automation_run (customer_id, automation, occasion, started_at, next_step, due_at)

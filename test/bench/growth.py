@@ -186,6 +186,7 @@ calls("find or create a customer", "(bigint, text) AS SELECT find_or_create_cust
 
 # Reading one
 calls("customer_360 of one", "(bigint) AS SELECT * FROM customer_360 WHERE customer_id = $1", customer)
+calls("customer_360_of one", "(bigint) AS SELECT * FROM customer_360_of($1)", customer)
 calls("timeline of one", "(bigint) AS SELECT * FROM timeline($1)", customer)
 calls("points_balance of one", "(bigint) AS SELECT * FROM points_balance WHERE customer_id = $1", customer)
 calls("points_balance_at of one", "(bigint) AS SELECT points_balance_at($1, '2025-06-01')", customer)
@@ -200,7 +201,8 @@ for what, statement in (
         ("count a tag query by bitmaps", "SELECT cardinality(audience_of('tag:1 & !tag:2'))"),
         ("count a tag query by the index", "SELECT count(*) FROM customer WHERE tags @@ 'tag:1 & !tag:2'"),
         ("fold_tag_audience", "CALL fold_tag_audience()"),
-        ("customer_360, all", "SELECT count(spend_12m), count(tier), count(points) FROM customer_360"),
+        ("customer_360_all", "SELECT count(spend_12m), count(tier), count(points) FROM customer_360_all"),
+        ("customer_360_all with what orders tell", "SELECT count(lifecycle), count(clv), count(last_channel) FROM customer_360_all"),
         ("customer_window", "SELECT sum(spend_12m) FROM customer_window"),
         ("apply_tag_rules that changes nothing", "CALL apply_tag_rules(%s)" % NOW),
         ("evaluate_tiers that changes nothing", "CALL evaluate_tiers(%s)" % NOW),

@@ -127,6 +127,13 @@ AS $$
            (SELECT count(*) FROM ((TABLE customer_360 EXCEPT ALL TABLE plain_360) UNION ALL (TABLE plain_360 EXCEPT ALL TABLE customer_360)) d)
 $$;
 
+-- The view for passes over all customers, and the function for one.
+CREATE FUNCTION differing_all(OUT differing bigint)
+LANGUAGE sql
+AS $$
+    SELECT count(*) FROM ((TABLE customer_360 EXCEPT ALL TABLE customer_360_all) UNION ALL (TABLE customer_360_all EXCEPT ALL TABLE customer_360)) d
+$$;
+
 SELECT * FROM differing();
 SELECT setseed(0.36);
 INSERT INTO customer (joined_at) SELECT now() - random() * interval '4 years' FROM generate_series(1, 300);
@@ -159,6 +166,7 @@ SELECT 1 + floor(random() * 300)::bigint, 'goods', 's', CASE WHEN i % 2 = 0 THEN
 FROM generate_series(1, 200) i;
 ANALYZE;
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 
 -- Tiers, points that lapsed without being booked, models, limits.
 CALL evaluate_tiers();
@@ -170,6 +178,7 @@ UPDATE settings SET model_min_buyers = 50;
 SELECT (refit_value_models()).state;
 SELECT pg_sleep(1);
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 SELECT count(*) FILTER (WHERE points = 0 AND customer_id % 6 = 0) > 0 AS lapsed, count(p_alive) > 100 AS models, count(DISTINCT tier) AS tiers,
        count(DISTINCT lifecycle) AS stages, count(DISTINCT value_class) AS classes, count(DISTINCT relation) AS relations, count(DISTINCT service_grade) AS grades,
        count(DISTINCT last_channel) AS channels, count(DISTINCT top_category) AS categories, count(DISTINCT satisfaction) AS satisfactions,
@@ -181,10 +190,13 @@ UPDATE settings SET lifetime_model = 'pareto_nbd', tier_window = 'anniversary', 
 SELECT gaps > 0 AS gaps FROM refit_lifecycle();
 UPDATE settings SET lifecycle_by = 'gaps';
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 UPDATE settings SET tier_window = 'calendar', returned_days = 900, lifetime_months = 3;
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 UPDATE settings SET tier_window = 'lifetime';
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 
 -- in_force follows its tables, whatever is done to them.
 CREATE VIEW in_force_wrong AS
@@ -204,6 +216,7 @@ DELETE FROM value_fit;
 UPDATE rfm_fit SET as_of = as_of - interval '10 days' WHERE rfm_fit_id > 1;
 SELECT wrong, value_model_id, value_limits FROM in_force, in_force_wrong;
 SELECT * FROM differing();
+SELECT * FROM differing_all();
 TRUNCATE rfm_fit;
 SELECT wrong, rfm_model FROM in_force, in_force_wrong;
 INSERT INTO in_force (base_tier) VALUES ('gold');
@@ -227,7 +240,58 @@ SELECT tables_read('SELECT customer_id FROM customer_360 WHERE tier = ''gold''')
 SELECT tables_read('SELECT customer_id FROM customer_360 WHERE lifecycle = ''new''');
 SELECT tables_read('SELECT customer_id FROM customer_360 WHERE open_tickets > 3');
 SELECT tables_read('SELECT customer_id FROM customer_360 WHERE clv > 3');
+SELECT tables_read('SELECT customer_id FROM customer_360_all WHERE order_count > 3');
+SELECT tables_read('SELECT customer_id FROM customer_360_all WHERE spend_12m > 3');
+SELECT tables_read('SELECT customer_id FROM customer_360_all WHERE tier = ''gold''');
+SELECT tables_read('SELECT customer_id FROM customer_360_all WHERE clv > 3');
+
+-- One customer without preparing: the same row, by a plan that is made once.
+SELECT count(*) FILTER (WHERE f IS DISTINCT FROM v) AS differing, count(f.customer_id) > 100 AS some
+FROM customer_360 v LEFT JOIN LATERAL customer_360_of(v.customer_id) f ON true;
+SELECT count(*) FROM customer_360_of((SELECT customer_id FROM customer WHERE status = 'merged'));
+
+-- All customers in one parallel pass: workers read the large tables, and nothing is looked up for each row.
+CREATE FUNCTION plan_of(query text, OUT gathers bigint, OUT workers text, OUT partial boolean, OUT read_by_workers text, OUT for_each_row bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+    WITH RECURSIVE node (n, in_worker) AS (
+        SELECT (plan -> 0 -> 'Plan')::jsonb, false
+        UNION ALL
+        SELECT c.n, node.in_worker OR node.n ->> 'Node Type' LIKE 'Gather%'
+        FROM node CROSS JOIN LATERAL jsonb_array_elements(node.n -> 'Plans') c (n)
+    )
+    SELECT count(*) FILTER (WHERE n ->> 'Node Type' LIKE 'Gather%'),
+           string_agg(n ->> 'Workers Planned', ' ') FILTER (WHERE n ->> 'Node Type' LIKE 'Gather%'),
+           bool_or(n ->> 'Partial Mode' = 'Partial'),
+           string_agg(DISTINCT n ->> 'Relation Name', ' ' ORDER BY n ->> 'Relation Name')
+               FILTER (WHERE in_worker AND n ->> 'Parallel Aware' = 'true' AND n ->> 'Relation Name' <> 'settings'),
+           count(*) FILTER (WHERE n ->> 'Parent Relationship' = 'SubPlan' OR n ->> 'Index Cond' LIKE '%customer_id%')
+        INTO gathers, workers, partial, read_by_workers, for_each_row
+    FROM node;
+END
+$$;
+SET max_parallel_workers_per_gather = 2;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+-- Tables of this size would rather be looked up than hashed.
+SET enable_nestloop = off;
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SET enable_mergejoin = off;
+SELECT * FROM plan_of('SELECT count(*) FROM customer_360_all WHERE order_count > 3');
+SELECT * FROM plan_of('SELECT tier, count(*), sum(points), sum(growth), avg(avg_gap_days) FROM customer_360_all GROUP BY tier');
+SELECT gathers, workers, read_by_workers, for_each_row FROM plan_of('SELECT rfm_segment, count(*), sum(spend_total) FROM customer_360_all GROUP BY rfm_segment');
+-- What is counted from orders is grouped first.
+SELECT gathers > 0 AS gathered, for_each_row FROM plan_of('SELECT sum(clv) FROM customer_360_all');
+SELECT gathers > 0 AS gathered, for_each_row FROM plan_of('SELECT lifecycle, count(*) FROM customer_360_all GROUP BY 1');
+-- Workers compute what the leader does.
+SELECT * FROM differing_all();
 DROP VIEW plain_360, in_force_wrong;
-DROP FUNCTION differing(), tables_read(text);
+DROP FUNCTION differing(), differing_all(), tables_read(text), plan_of(text);
 RESET search_path;
 SELECT crm.drop_store('t_360', confirm => 't_360');

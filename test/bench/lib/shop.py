@@ -53,7 +53,7 @@ class Shop:
         self.run(f"""INSERT INTO shop.purchase (customer_id, order_no, amount, paid_at, history)
                      SELECT 1 + floor(power(random(), {skew}) * {customers})::bigint, 'o' || {self.orders_so_far} + i,
                             round((10 + random() * random() * 600)::numeric, 2),
-                            {since} + i * ({until} - {since}) / {count}, true
+                            {since} + i::double precision / {count} * ({until} - {since}), true
                      FROM generate_series(1, {count}) i""")
         self.orders_so_far += count
         if direct:
