@@ -497,7 +497,7 @@ ledger_write(Ledger *ledger, LedgerAccount *accounts, int count)
 	if (changed == 0)
 		return;
 	if (direct)
-		ledger_direct_write(ledger, accounts, count);
+		(void) ledger_direct_write(ledger, accounts, count, true);
 	else
 		write_by_plan(ledger, accounts, count);
 }

@@ -4,6 +4,7 @@
 #include "common/sha2.h"
 #include "port/pg_bswap.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 /* The first byte of an entry's encoding, raised when the encoding changes; see doc/points-format.md. */
 #define ENTRY_VERSION 1
@@ -15,22 +16,29 @@
 static uint8 *buffer;
 static size_t buffer_size;
 
-/* Belongs to the resource owner of the moment, so it lives for one run of points_sha256_keep only. */
-static pg_cryptohash_ctx *kept;
-
 /*
- * Keep one context for many hashes, until it is called with false; an error between must call it too
+ * A context that serves all hashes of the backend: to make one, and to look the algorithm up in it, takes as long as an entry's
+ * hash itself. It would be freed with the resource owner of the moment, so it has one of its own, which nothing releases.
  */
-void
-points_sha256_keep(bool keep)
+static pg_cryptohash_ctx *
+make_context(void)
 {
-	if (keep)
-		kept = pg_cryptohash_create(PG_SHA256);
-	else
+	ResourceOwner caller = CurrentResourceOwner;
+	pg_cryptohash_ctx *made = NULL;
+
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "crm sha256");
+	PG_TRY();
 	{
-		pg_cryptohash_free(kept);
-		kept = NULL;
+		made = pg_cryptohash_create(PG_SHA256);
 	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = caller;
+	}
+	PG_END_TRY();
+	if (made == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return made;
 }
 
 /*
@@ -39,15 +47,13 @@ points_sha256_keep(bool keep)
 void
 points_sha256(const uint8 *data, size_t length, uint8 *digest)
 {
-	pg_cryptohash_ctx *sha256 = kept != NULL ? kept : pg_cryptohash_create(PG_SHA256);
+	static pg_cryptohash_ctx *sha256;
 
 	if (sha256 == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		sha256 = make_context();
 	if (pg_cryptohash_init(sha256) < 0 || pg_cryptohash_update(sha256, data, length) < 0 ||
 		pg_cryptohash_final(sha256, digest, PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not compute SHA-256: %s", pg_cryptohash_error(sha256));
-	if (kept == NULL)
-		pg_cryptohash_free(sha256);
 }
 
 /*

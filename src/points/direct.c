@@ -173,10 +173,10 @@ ledger_access_end(LedgerAccess *access)
 }
 
 /*
- * Find the row of an account; false when there is none
+ * Get the row of an account into the slot; false when there is none
  */
-bool
-ledger_access_find(LedgerAccess *access, LedgerAccount *account)
+static bool
+fetch_row(LedgerAccess *access, LedgerAccount *account)
 {
 	ScanKeyData key[2];
 	Datum program = CStringGetTextDatum(account->program);
@@ -191,8 +191,19 @@ ledger_access_find(LedgerAccess *access, LedgerAccount *account)
 	else
 		ItemPointerSetInvalid(&account->tid);
 	account->snapshot = access->snapshot;
-	ExecClearTuple(access->slot);
 	pfree(DatumGetPointer(program));
+	return found;
+}
+
+/*
+ * Find the row of an account; false when there is none
+ */
+bool
+ledger_access_find(LedgerAccess *access, LedgerAccount *account)
+{
+	bool found = fetch_row(access, account);
+
+	ExecClearTuple(access->slot);
 	return found;
 }
 
@@ -236,6 +247,23 @@ ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count)
 	pfree(all);
 	pfree(nulls);
 	table_close(rel, NoLock);
+}
+
+/*
+ * Read an account without locking it; false when it has to be locked first: it is not there, or its holds must be read too
+ */
+bool
+ledger_access_peek(LedgerAccess *access, LedgerAccount *account)
+{
+	bool found = fetch_row(access, account);
+	bool isnull;
+
+	if (found && DatumGetInt64(slot_getattr(access->slot, access->ledger->account_column[ACC_HELD], &isnull)) == 0)
+		read_slot(access, account);
+	else
+		found = false;
+	ExecClearTuple(access->slot);
+	return found;
 }
 
 /*
@@ -318,10 +346,11 @@ ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *
 }
 
 /*
- * Write the accounts that have new entries over the rows that were locked
+ * Write the accounts that have new entries over the rows that were read. False when one of them was not locked and has changed
+ * since, which is known once whoever changed it is done.
  */
-void
-ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
+bool
+ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool locked)
 {
 	Relation rel = table_open(ledger->account, RowExclusiveLock);
 	TupleDesc desc = RelationGetDescr(rel);
@@ -331,9 +360,10 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
 	CommandId command = GetCurrentCommandId(true);
 	ResultRelInfo *info = NULL;
 	EState *estate = NULL;
+	bool written = true;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; written && i < count; i++)
 	{
 		LedgerAccount *account = &accounts[i];
 		Datum values[ACCOUNT_WRITTEN];
@@ -359,8 +389,13 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
 		ExecStoreVirtualTuple(slot);
 		result = table_tuple_update(
 			rel, &account->tid, slot, command, InvalidSnapshot, InvalidSnapshot, true, &failure, &lock, &indexes);
-		if (result != TM_Ok)
+		if (result != TM_Ok && locked)
 			elog(ERROR, "could not write a points account: status %d", (int) result);
+		if (result != TM_Ok)
+		{
+			written = false;
+			break;
+		}
 		if (indexes != CRM_UPDATE_NO_INDEXES)
 		{
 			if (estate == NULL)
@@ -390,6 +425,7 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count)
 	table_close(rel, NoLock);
 	/* What follows in this transaction sees the rows. */
 	CommandCounterIncrement();
+	return written;
 }
 
 /*

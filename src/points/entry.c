@@ -206,18 +206,27 @@ ledger_lookup_end(LedgerLookup *lookup)
 }
 
 /*
- * Could a reference be there? The scan that serves many accounts says no without reading an entry.
+ * Could a reference be there? The index says no without an entry being read, whether its scan serves many accounts or this one.
  */
 static bool
-may_be_there(const LedgerAccount *account, const Datum *values)
+may_be_there(const Ledger *ledger, Relation entries, const LedgerAccount *account, const Datum *values)
 {
 	LedgerLookup *lookup = account->lookup;
+	LedgerLookup own = {0};
 	ScanKeyData key[5];
-	Datum program = CStringGetTextDatum(account->program);
+	Datum program;
 	bool found;
 
+	if (lookup == NULL && OidIsValid(ledger->reference_index) && entries->rd_rel->relkind == RELKIND_RELATION)
+	{
+		lookup = &own;
+		own.index = index_open(ledger->reference_index, RowExclusiveLock);
+		own.snapshot = current_snapshot(account);
+		own.scan = crm_index_beginscan(entries, own.index, own.snapshot, 5);
+	}
 	if (lookup == NULL || lookup->scan == NULL)
 		return true;
+	program = CStringGetTextDatum(account->program);
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
 	for (int i = 1; i < 5; i++)
 		ScanKeyEntryInitialize(&key[i],
@@ -229,8 +238,18 @@ may_be_there(const LedgerAccount *account, const Datum *values)
 							   F_TEXTEQ,
 							   i == 1 ? program : values[i - 2]);
 	index_rescan(lookup->scan, key, 5, NULL, 0);
-	found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
-	ExecClearTuple(lookup->slot);
+	if (lookup == &own)
+	{
+		found = index_getnext_tid(own.scan, ForwardScanDirection) != NULL;
+		index_endscan(own.scan);
+		UnregisterSnapshot(own.snapshot);
+		index_close(own.index, NoLock);
+	}
+	else
+	{
+		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+		ExecClearTuple(lookup->slot);
+	}
 	pfree(DatumGetPointer(program));
 	return found;
 }
@@ -277,7 +296,7 @@ ledger_find_reference(const Ledger *ledger,
 	if (source != NULL)
 	{
 		values[2] = CStringGetTextDatum(source);
-		if (!may_be_there(account, values))
+		if (!may_be_there(ledger, entries, account, values))
 			return false;
 	}
 	snapshot = current_snapshot(account);

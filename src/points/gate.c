@@ -187,6 +187,31 @@ replay_complete(Ledger *ledger, Relation rel, LedgerAccount *account, PointsEntr
 }
 
 /*
+ * Post to an account that is not locked: its row is written only if it is still what was read, which takes one look at it, and
+ * one WAL record, less than to lock it first. False when that cannot be, or comes to nothing; then nothing has been done. What
+ * goes into an account by a hold, or looks back at another entry, waits for the lock.
+ */
+static bool
+post_unlocked(LedgerAccess *access, Relation rel, LedgerAccount *account, PointsEntry *entry, bool *given)
+{
+	PointsEntry asked = *entry;
+	PointsEntry found;
+	PointsRefusal refusal;
+
+	if ((entry->kind != POINTS_EARN && entry->kind != POINTS_REDEEM) || !ledger_access_peek(access, account))
+		return false;
+	/* The row is of the snapshot in which the reference was looked up. */
+	account->unused = entry;
+	if (ledger_post(access->ledger, rel, account, entry, given, &found, &refusal) == LEDGER_POSTED &&
+		ledger_direct_write(access->ledger, account, 1, false))
+		return true;
+	*entry = asked;
+	account->unused = NULL;
+	account->entries = NIL;
+	return false;
+}
+
+/*
  * The gate: BEFORE INSERT on points_entry, for each row
  */
 PG_FUNCTION_INFO_V1(points_gate);
@@ -272,6 +297,8 @@ points_gate(PG_FUNCTION_ARGS)
 		}
 		posted = LEDGER_REPLAYED;
 	}
+	else if (direct && !complete && post_unlocked(&access, rel, &account, entry, given))
+		ledger_insert(ledger, list_delete_ptr(account.entries, entry));
 	else
 	{
 		ledger_lock(ledger, direct ? &access : NULL, &account);

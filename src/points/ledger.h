@@ -234,10 +234,11 @@ extern bool ledger_direct(const Ledger *ledger);
 extern void ledger_access_begin(Ledger *ledger, LedgerAccess *access);
 extern bool ledger_access_find(LedgerAccess *access, LedgerAccount *account);
 extern bool ledger_access_lock(LedgerAccess *access, LedgerAccount *account);
+extern bool ledger_access_peek(LedgerAccess *access, LedgerAccount *account);
 extern LedgerAccount *ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count);
 extern void ledger_access_end(LedgerAccess *access);
 extern void ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count);
-extern void ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count);
+extern bool ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool locked);
 extern void ledger_direct_insert(Ledger *ledger, List *entries);
 
 /* post.c */

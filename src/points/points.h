@@ -177,7 +177,6 @@ extern const char *points_replay(PointsState *state, const PointsEntry *stored, 
 
 /* chain.c */
 extern void points_hash(const uint8 *previous, PointsEntry *entry);
-extern void points_sha256_keep(bool keep);
 extern void points_sha256(const uint8 *data, size_t length, uint8 *digest);
 
 #endif

@@ -493,23 +493,14 @@ points_verify_entries(PG_FUNCTION_ARGS)
 	size = (double) RelationGetNumberOfBlocks(v.entries) * BLCKSZ / 160 * sizeof(Target) / parts +
 		   expected * (sizeof(Replay) + sizeof(PointsLot) * 2 + 16);
 	passes = filter_null[0] ? (int64) (size / (maintenance_work_mem * 1024.0 * 4)) + 1 : 1;
-	points_sha256_keep(true);
-	PG_TRY();
-	{
-		for (int64 pass = 0; pass < passes; pass++)
-			verify_part(&v,
-						filter_null,
-						filter,
-						(uint32) (part - 1 + pass * parts),
-						(uint32) (parts * passes),
-						expected / passes,
-						ledger_find_index(v.accounts, 2, v.column));
-	}
-	PG_FINALLY();
-	{
-		points_sha256_keep(false);
-	}
-	PG_END_TRY();
+	for (int64 pass = 0; pass < passes; pass++)
+		verify_part(&v,
+					filter_null,
+					filter,
+					(uint32) (part - 1 + pass * parts),
+					(uint32) (parts * passes),
+					expected / passes,
+					ledger_find_index(v.accounts, 2, v.column));
 	table_close(v.accounts, AccessShareLock);
 	table_close(v.entries, AccessShareLock);
 	if (v.whole != NULL)
