@@ -448,6 +448,8 @@ DECLARE
     total bigint;
     before pg_catalog.text := pg_catalog.current_setting('synchronous_commit');
     began pg_catalog.timestamptz;
+    shown pg_catalog.timestamptz;
+    apart boolean := crm.is_distributed(ledger);
     n bigint;
 BEGIN
     EXECUTE pg_catalog.format('SELECT pg_catalog.count(*) FROM %s.points_account WHERE next_due OPERATOR(pg_catalog.<=) $1', store) INTO total USING as_of;
@@ -455,7 +457,7 @@ BEGIN
         began := pg_catalog.clock_timestamp();
         -- What a crash takes is booked again by the next run; only the last commit, which says that all is done, waits for the disk.
         PERFORM pg_catalog.set_config('synchronous_commit', 'off', true);
-        IF crm.is_distributed(ledger) THEN
+        IF apart THEN
             SELECT coalesce(pg_catalog.sum((j OPERATOR(pg_catalog.->>) 'n')::bigint), 0) INTO n
             FROM crm.on_shards(ledger, pg_catalog.format('SELECT crm.points_lapse_due(''%%s'', %L, %s) AS n', as_of, batch)) j;
         ELSE
@@ -465,22 +467,26 @@ BEGIN
             PERFORM pg_catalog.set_config('synchronous_commit', before, true);
         END IF;
         done := done OPERATOR(pg_catalog.+) n;
-        EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
-                started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
-                updated_at = excluded.updated_at$$, store)
-            USING job, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+        IF n OPERATOR(pg_catalog.=) 0 OR shown IS NULL OR began OPERATOR(pg_catalog.>) (shown OPERATOR(pg_catalog.+) interval '250 ms') THEN
+            shown := began;
+            EXECUTE pg_catalog.format($$INSERT INTO %s.job_progress AS j (job, state, done, total) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
+                    started_at = CASE WHEN excluded.done OPERATOR(pg_catalog.=) $5 THEN excluded.started_at ELSE j.started_at END,
+                    updated_at = excluded.updated_at$$, store)
+                USING job, CASE WHEN n OPERATOR(pg_catalog.=) 0 THEN 'done' ELSE 'running' END, done, total, n;
+        END IF;
         COMMIT;
         EXIT WHEN n OPERATOR(pg_catalog.=) 0;
-        -- A third of the time is left to the shop: what waits for this WAL to be flushed is somebody at a till.
-        PERFORM pg_catalog.pg_sleep(extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began)::pg_catalog.float8 OPERATOR(pg_catalog./) 2);
+        -- What waits for this WAL to be flushed is somebody at a till. For the processor nobody waits: between two accounts the ledger
+        -- lets others go first.
+        PERFORM pg_catalog.pg_sleep(extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began)::pg_catalog.float8 OPERATOR(pg_catalog./) 4);
     END LOOP;
 END
 $points$;
 COMMENT ON PROCEDURE lapse_points(text, timestamptz, integer, regclass) IS
 'the body of expire_points, mature_points and release_overdue_holds, which differ in the name that job_progress shows: what is due on an account is booked in the order in which it was due, whatever it is';
 
-CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 250, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE expire_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 200, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN
@@ -489,9 +495,9 @@ BEGIN
 END
 $points$;
 COMMENT ON PROCEDURE expire_points IS
-'books expired points, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, rests half as long as each took, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
+'books expired points, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, rests a quarter as long as each took, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
 
-CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 250, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE mature_points(as_of timestamptz DEFAULT now(), batch integer DEFAULT 200, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN
@@ -502,7 +508,7 @@ $points$;
 COMMENT ON PROCEDURE mature_points IS
 'books pending points whose day has come as available, with whatever else is due on the same accounts, in the order in which it was due. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress. Nothing depends on it: a verb books what is due on its account, and points_balance counts it';
 
-CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 250, ledger regclass DEFAULT 'points_entry'::regclass)
+CREATE PROCEDURE release_overdue_holds(as_of timestamptz DEFAULT now(), batch integer DEFAULT 200, ledger regclass DEFAULT 'points_entry'::regclass)
 LANGUAGE plpgsql
 AS $points$
 BEGIN

@@ -261,6 +261,21 @@ points_transfer(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(seq);
 }
 
+static int
+lapse_due(Ledger *ledger, TimestampTz as_of, int batch)
+{
+	int count;
+	LedgerAccount *accounts = ledger_lock_due(ledger, as_of, batch, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		ledger_give_way(i);
+		ledger_lapse(&accounts[i], as_of);
+	}
+	ledger_write_accounts(ledger, accounts, count);
+	return count;
+}
+
 /*
  * Book what is due: see points_lapse_due in the kit
  */
@@ -272,9 +287,8 @@ points_lapse_due(PG_FUNCTION_ARGS)
 	int32 batch = PG_GETARG_INT32(2);
 	Relation rel = ledger_open_entries(PG_GETARG_OID(0));
 	Ledger *ledger;
-	LedgerAccount *accounts;
 	StoreOwner owner;
-	int count;
+	volatile int count = 0;
 
 	if (batch < 1 || batch > LEDGER_MAX_BATCH)
 		ereport(ERROR,
@@ -282,10 +296,16 @@ points_lapse_due(PG_FUNCTION_ARGS)
 				 errmsg("batch must be between 1 and %d", LEDGER_MAX_BATCH)));
 	store_owner_begin(rel, &owner);
 	ledger = ledger_open(rel);
-	accounts = ledger_lock_due(ledger, as_of, batch, &count);
-	for (int i = 0; i < count; i++)
-		ledger_lapse(&accounts[i], as_of);
-	ledger_write_accounts(ledger, accounts, count);
+	ledger_job(true);
+	PG_TRY();
+	{
+		count = lapse_due(ledger, as_of, batch);
+	}
+	PG_FINALLY();
+	{
+		ledger_job(false);
+	}
+	PG_END_TRY();
 	store_owner_end(&owner);
 	table_close(rel, NoLock);
 	PG_RETURN_INT64(count);

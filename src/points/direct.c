@@ -210,8 +210,8 @@ ledger_access_find(LedgerAccess *access, LedgerAccount *account)
 /*
  * Read the account in the slot
  */
-static void
-read_slot(LedgerAccess *access, LedgerAccount *account)
+void
+ledger_access_read(LedgerAccess *access, LedgerAccount *account)
 {
 	const AttrNumber *c = access->ledger->account_column;
 	Datum values[ACCOUNT_COLUMNS];
@@ -259,7 +259,7 @@ ledger_access_peek(LedgerAccess *access, LedgerAccount *account)
 	bool isnull;
 
 	if (found && DatumGetInt64(slot_getattr(access->slot, access->ledger->account_column[ACC_HELD], &isnull)) == 0)
-		read_slot(access, account);
+		ledger_access_read(access, account);
 	else
 		found = false;
 	ExecClearTuple(access->slot);
@@ -292,57 +292,9 @@ ledger_access_lock(LedgerAccess *access, LedgerAccount *account)
 	if (result != TM_Ok)
 		elog(ERROR, "could not lock a points account: status %d", (int) result);
 	account->snapshot = failure.traversed ? NULL : access->snapshot;
-	read_slot(access, account);
+	ledger_access_read(access, account);
 	ExecClearTuple(access->slot);
 	return true;
-}
-
-/*
- * Lock and read accounts on which something is due, those due first, passing over those that others have locked or changed
- */
-LedgerAccount *
-ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count)
-{
-	AttrNumber closed = access->ledger->account_column[ACC_CLOSED];
-	LedgerAccount *accounts = palloc_extended(sizeof(LedgerAccount) * batch, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	Relation index = index_open(access->ledger->account_due, RowExclusiveLock);
-	IndexScanDesc scan = crm_index_beginscan(access->accounts, index, access->snapshot, 1);
-	ScanKeyData key;
-
-	*count = 0;
-	ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(as_of));
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (*count < batch && index_getnext_slot(scan, ForwardScanDirection, access->slot))
-	{
-		LedgerAccount *account = &accounts[*count];
-		ItemPointerData tid = access->slot->tts_tid;
-		TM_FailureData failure;
-		TM_Result result;
-		bool isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		if (DatumGetBool(slot_getattr(access->slot, closed, &isnull)))
-			continue;
-		result = table_tuple_lock(access->accounts,
-								  &tid,
-								  access->snapshot,
-								  access->slot,
-								  GetCurrentCommandId(false),
-								  LockTupleNoKeyExclusive,
-								  LockWaitSkip,
-								  0,
-								  &failure);
-		if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("could not serialize access due to concurrent update")));
-		if (result != TM_Ok)
-			continue;
-		read_slot(access, account);
-		(*count)++;
-	}
-	index_endscan(scan);
-	index_close(index, NoLock);
-	return accounts;
 }
 
 /*
@@ -376,6 +328,7 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool loc
 		if (account->entries == NIL)
 			continue;
 		CHECK_FOR_INTERRUPTS();
+		ledger_give_way(i);
 		ledger_account_values(account, values, nulls);
 		ExecClearTuple(slot);
 		heap_deform_tuple(account->row, desc, slot->tts_values, slot->tts_isnull);
@@ -446,6 +399,7 @@ insert_into_index(ResultRelInfo *info, int which, TupleTableSlot **slots, int co
 		index_info->ii_PredicateState = ExecPrepareQual(index_info->ii_Predicate, estate);
 	for (int i = 0; i < count; i++)
 	{
+		ledger_give_way(i);
 		context->ecxt_scantuple = slots[i];
 		if (index_info->ii_Predicate != NIL && !ExecQual(index_info->ii_PredicateState, context))
 			continue;

@@ -235,11 +235,16 @@ extern void ledger_access_begin(Ledger *ledger, LedgerAccess *access);
 extern bool ledger_access_find(LedgerAccess *access, LedgerAccount *account);
 extern bool ledger_access_lock(LedgerAccess *access, LedgerAccount *account);
 extern bool ledger_access_peek(LedgerAccess *access, LedgerAccount *account);
-extern LedgerAccount *ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count);
+extern void ledger_access_read(LedgerAccess *access, LedgerAccount *account);
 extern void ledger_access_end(LedgerAccess *access);
 extern void ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count);
 extern bool ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool locked);
 extern void ledger_direct_insert(Ledger *ledger, List *entries);
+
+/* due.c */
+extern void ledger_job(bool begin);
+extern void ledger_give_way(int row);
+extern LedgerAccount *ledger_access_lock_due(LedgerAccess *access, TimestampTz as_of, int batch, int *count);
 
 /* post.c */
 extern void ledger_lapse(LedgerAccount *account, TimestampTz until);

@@ -69,4 +69,15 @@ SET enable_seqscan = off;
 SELECT count(*) = (SELECT sum(seq) FROM t_batches.points_account) AS all_there FROM t_batches.points_entry WHERE customer_id > 0 AND program = 'points';
 RESET enable_seqscan;
 
+-- What a job found due is taken in pieces; the table is written anew between them, an account is closed, another is found not due.
+SELECT count(*) FROM generate_series(1, 6) c, LATERAL t_batches.earn(c, 9, 'due', 'n', expires_at => now() + interval '1 hour');
+SELECT crm.points_lapse_due('t_batches.points_entry', date_trunc('day', now()) + interval '2 days', 2);
+UPDATE t_batches.points_account SET closed = true WHERE customer_id = (SELECT max(customer_id) FROM t_batches.points_account WHERE next_due < date_trunc('day', now()) + interval '2 days');
+SELECT kind FROM t_batches.redeem((SELECT min(customer_id) FROM t_batches.points_account WHERE next_due < date_trunc('day', now()) + interval '2 days'), 1, 'due', 'n', as_of => date_trunc('day', now()) + interval '2 days');
+VACUUM FULL t_batches.points_account;
+SELECT crm.points_lapse_due('t_batches.points_entry', date_trunc('day', now()) + interval '2 days', 1);
+SELECT crm.points_lapse_due('t_batches.points_entry', date_trunc('day', now()) + interval '2 days', 5);
+SELECT crm.points_lapse_due('t_batches.points_entry', date_trunc('day', now()) + interval '2 days', 5);
+SELECT customer_id, count(*) FILTER (WHERE kind = 'expire') AS expired FROM t_batches.points_entry WHERE customer_id BETWEEN 1 AND 6 AND (reference = 'n' OR kind = 'expire') GROUP BY 1 ORDER BY 1;
+
 SELECT crm.drop_store('t_batches', 't_batches');
