@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -21,8 +22,9 @@
 /* Accounts that are looked for at once, at least. */
 #define FIND_AT_LEAST 4096
 
-/* Rows after which a job lets others have the processor. */
-#define GIVE_WAY_EVERY 8
+/* Milliseconds after which a job lets others have the processor, and rows after which it looks at the time. */
+#define GIVE_WAY_AFTER 1
+#define LOOK_EVERY 8
 
 /*
  * Where accounts stood that were due when they were looked for. A job takes them in batches, each a transaction, and what it wrote
@@ -39,8 +41,9 @@ static struct
 	ItemPointerData *tid;
 } due;
 
-/* Set while a job posts. */
+/* Set while a job posts; since when it has had the processor. */
 static bool gives_way;
+static instr_time since;
 
 /*
  * Is this what a job does, which others at the same processor need not wait for?
@@ -49,18 +52,28 @@ void
 ledger_job(bool begin)
 {
 	gives_way = begin;
+	INSTR_TIME_SET_CURRENT(since);
 }
 
 /*
- * Between two rows of a job: whoever waits for the processor goes first. A shop's request takes less than a scheduler's slice of
- * time and waits for nothing else than that slice where processors are few.
+ * Between two rows of a job: now and then whoever waits for the processor goes first. A shop's request takes less than a
+ * scheduler's slice of time, and that slice is what it would wait for. Not more often: who waits may want all there is, and takes
+ * a slice for each time, while the job's accounts are locked.
  */
 void
 ledger_give_way(int row)
 {
 #ifndef WIN32
-	if (gives_way && row % GIVE_WAY_EVERY == 0)
-		(void) sched_yield();
+	instr_time now;
+
+	if (!gives_way || row % LOOK_EVERY != 0)
+		return;
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, since);
+	if (INSTR_TIME_GET_MILLISEC(now) < GIVE_WAY_AFTER)
+		return;
+	(void) sched_yield();
+	INSTR_TIME_SET_CURRENT(since);
 #endif
 }
 
