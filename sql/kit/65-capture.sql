@@ -203,12 +203,14 @@ BEGIN
     -- A key that no longer stands there: the order was deleted or has another number now.
     IF TG_OP = 'DELETE' THEN
         DELETE FROM purchase p USING (SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%10$s)::captured_order AS o%11$s) r) w
-        WHERE p.channel = w.channel AND p.order_no = w.order_no;
+        JOIN purchase_number n ON n.channel = w.channel AND n.order_no = w.order_no
+        WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
     ELSIF TG_OP = 'UPDATE' THEN
         DELETE FROM purchase p USING (
             SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%10$s)::captured_order AS o%11$s) r
             EXCEPT SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%8$s)::captured_order AS o%9$s) r) w
-        WHERE p.channel = w.channel AND p.order_no = w.order_no;
+        JOIN purchase_number n ON n.channel = w.channel AND n.order_no = w.order_no
+        WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
         -- Rows of which nothing that is mapped changed are left alone; contacts follow only what changed of them.
         FOR part IN
             WITH o AS MATERIALIZED (SELECT ROW(%10$s)::captured_order AS o%11$s),
@@ -276,7 +278,6 @@ DECLARE
     events text[] := ARRAY['INSERT', 'UPDATE', 'DELETE'];
     referencing text[] := ARRAY['NEW TABLE AS new_rows', 'OLD TABLE AS old_rows NEW TABLE AS new_rows', 'OLD TABLE AS old_rows'];
     selection text;
-    part record;
     twice text;
     n bigint := 0;
 BEGIN
@@ -325,11 +326,9 @@ BEGIN
             RAISE EXCEPTION 'order "%" stands in table % more than once', twice, source_table
                 USING ERRCODE = 'CO004', HINT = 'Map order_no to what tells the rows apart; a table of order lines cannot be captured.';
         END IF;
-        FOR part IN EXECUTE format('SELECT array_agg(c.n) AS orders, count(*) AS n FROM (SELECT x.n, (row_number() OVER (ORDER BY (x.n).channel, (x.n).customer) - 1) / 5000 AS chunk FROM (%s) x) c GROUP BY c.chunk ORDER BY c.chunk', selection)
-        LOOP
-            EXECUTE format('SELECT %I.put_captured($1, $2, NULL, $3)', store) USING part.orders, mapping, NOT earn_history;
-            n := n + part.n;
-        END LOOP;
+        -- In one statement, since a variable of this function cannot take the captured_order of one store after that of another.
+        EXECUTE format('SELECT coalesce(sum(p.n), 0) FROM (SELECT array_agg(c.n) AS orders, count(*) AS n FROM (SELECT x.n, (row_number() OVER (ORDER BY (x.n).channel, (x.n).customer) - 1) / 5000 AS chunk FROM (%s) x) c GROUP BY c.chunk ORDER BY c.chunk) p, LATERAL %I.put_captured(p.orders, $1, NULL, $2)', selection, store)
+            INTO n USING mapping, NOT earn_history;
     END IF;
     RETURN n;
 END

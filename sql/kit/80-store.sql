@@ -104,28 +104,73 @@ END
 $$;
 COMMENT ON FUNCTION require_sealing() IS 'raises unless the current role can seal, open and index values. Errors: CV101 no keyring or no key for a purpose, 42501';
 
+CREATE FUNCTION is_partitioned(relation regclass) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION is_partitioned(regclass) IS 'whether this is a partitioned table: what differs in a store made with partitions asks it of purchase or points_entry';
+
+CREATE FUNCTION partition_triggers(relation regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    t record;
+    whole text := (SELECT format(' ON %I.%I ', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation);
+BEGIN
+    FOR t IN
+        SELECT p.relid AS part, g.tgname AS name, pg_get_triggerdef(g.oid) AS definition, g.tgenabled AS state,
+               format(' ON %I.%I ', n.nspname, c.relname) AS place
+        FROM pg_partition_tree(relation) p
+        JOIN pg_class c ON c.oid = p.relid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN pg_trigger g
+        WHERE p.parentrelid IS NOT NULL AND g.tgrelid = relation AND NOT g.tgisinternal AND g.tgtype::integer & 1 = 0
+          AND NOT EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = p.relid AND x.tgname = g.tgname)
+        ORDER BY c.relname, g.tgname
+    LOOP
+        EXECUTE overlay(t.definition PLACING t.place FROM strpos(t.definition, whole) FOR length(whole));
+        EXECUTE format('ALTER TABLE %s %s TRIGGER %I', t.part,
+                       CASE t.state WHEN 'O' THEN 'ENABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, t.name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION partition_triggers(regclass) IS
+'gives the partitions of a table its triggers of statements, which PostgreSQL gives them only for rows: a statement that names a partition fires those of the partition. For a partition that is attached later, too';
+
 CREATE FUNCTION partition_script(script text, partitions integer) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    open_end CONSTANT text := E'UNIQUE (customer_id, program, kind, reference, source)\n);';
-    parted text := replace(script, open_end, rtrim(open_end, ';') || E' PARTITION BY HASH (customer_id);');
+    by_customer CONSTANT text := E') PARTITION BY HASH (customer_id);';
+    -- What follows an order by its key is split as orders are, since its rows go where the order goes.
+    tables CONSTANT text[] := '{points_entry,purchase,purchase_item,purchase_refund,order_agent}';
+    change record;
 BEGIN
-    IF parted = script THEN
-        RAISE EXCEPTION 'the script of a store has no points_entry to partition';
-    END IF;
-    -- The triggers of rows come to the partitions by themselves, those of statements do not.
-    RETURN parted || (
-        SELECT string_agg(format('
-CREATE TABLE %1$I PARTITION OF points_entry FOR VALUES WITH (MODULUS %2$s, REMAINDER %3$s);
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON %1$I
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE %1$I ENABLE ALWAYS TRIGGER points_immutable_statement;', format('points_entry_%s', i), partitions, i), '' ORDER BY i)
-        FROM generate_series(0, partitions - 1) i);
+    FOR change IN
+        SELECT * FROM (VALUES
+            (E'UNIQUE (customer_id, program, kind, reference, source)\n);', E'UNIQUE (customer_id, program, kind, reference, source)\n' || by_customer),
+            -- One name for what ON CONFLICT rests on, in both kinds of store.
+            (E'PRIMARY KEY (customer_id, channel, order_no),\n    CONSTRAINT purchase_order_no UNIQUE (channel, order_no),',
+             'CONSTRAINT purchase_order_no PRIMARY KEY (customer_id, channel, order_no),'),
+            (E'ordered_at, paid_at, completed_at, currency, currency_rate))\n);', E'ordered_at, paid_at, completed_at, currency, currency_rate))\n' || by_customer),
+            (E'REFERENCES purchase ON UPDATE CASCADE ON DELETE CASCADE\n);', E'REFERENCES purchase ON UPDATE CASCADE ON DELETE CASCADE\n' || by_customer),
+            (E'CREATE VIEW purchase_number WITH (security_invoker = true) AS\nSELECT p.channel, p.order_no, p.customer_id FROM purchase p;\nCOMMENT ON VIEW',
+             E'CREATE TABLE purchase_number (\n    channel text,\n    order_no text,\n    customer_id bigint NOT NULL,\n    PRIMARY KEY (channel, order_no)\n);\nCOMMENT ON TABLE')) c (old, new)
+    LOOP
+        IF strpos(script, change.old) = 0 THEN
+            RAISE EXCEPTION 'the script of a store has nothing like "%" to partition', change.old;
+        END IF;
+        script := replace(script, change.old, change.new);
+    END LOOP;
+    -- Behind everything, so that the partitions get the indexes and triggers of all parts.
+    RETURN script || (
+        SELECT string_agg(format(E'\nCREATE TABLE %I PARTITION OF %I FOR VALUES WITH (MODULUS %s, REMAINDER %s);', format('%s_%s', t, i), t, partitions, i), '' ORDER BY n, i)
+               || (SELECT string_agg(format(E'\nSELECT crm.partition_triggers(%L);', t), '') FROM unnest(tables) t)
+        FROM unnest(tables) WITH ORDINALITY u (t, n), generate_series(0, partitions - 1) i);
 END
 $$;
-COMMENT ON FUNCTION partition_script(text, integer) IS 'the script of a store whose points_entry is partitioned by hash of customer_id';
+COMMENT ON FUNCTION partition_script(text, integer) IS
+'the script of a store whose points_entry, and purchase with what follows its key, are partitioned by hash of customer_id';
 
 CREATE FUNCTION create_store(name text, seed boolean DEFAULT true, time_zone text DEFAULT 'Asia/Shanghai',
                              currency text DEFAULT 'CNY', language text DEFAULT 'zh', sealed boolean DEFAULT false,
@@ -166,7 +211,7 @@ BEGIN
 
     IF partitions IS NULL OR partitions NOT BETWEEN 0 AND 1024 THEN
         RAISE EXCEPTION 'invalid number of partitions %', partitions
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'The ledger has 2 to 1024 partitions, or 0 for none.';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Ledger and orders have 1 to 1024 partitions, or 0 for none.';
     END IF;
     IF partitions > 0 THEN
         script := crm.partition_script(script, partitions);
@@ -199,7 +244,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION create_store(text, boolean, text, text, text, boolean, integer) IS
-'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. sealed => true keeps names, phones, e-mail and postal addresses, WeChat names and ID numbers as crm.sealed, which takes a keyring and EXECUTE on the functions that open it. partitions => n splits points_entry into n tables by hash of customer_id. Errors: CV101 no keyring, 42501 the owner may not unseal, 42P06 exists, 42939 reserved name, 22023 bad time zone, currency, language or number of partitions';
+'makes a store: a schema with the tables, views, functions and triggers of crm, owned by the caller, who needs CREATE on the database. seed => false leaves every table empty, for restores and replicas. sealed => true keeps names, phones, e-mail and postal addresses, WeChat names and ID numbers as crm.sealed, which takes a keyring and EXECUTE on the functions that open it. partitions => n splits points_entry, purchase, purchase_item, purchase_refund and order_agent into n tables each by hash of customer_id, and makes purchase_number a table that keeps order numbers unique. Errors: CV101 no keyring, 42501 the owner may not unseal, 42P06 exists, 42939 reserved name, 22023 bad time zone, currency, language or number of partitions';
 
 CREATE FUNCTION drop_store(name text, confirm text) RETURNS void
 LANGUAGE plpgsql

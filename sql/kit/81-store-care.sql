@@ -19,6 +19,8 @@ BEGIN ATOMIC
     FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid AND NOT c.relispartition
     JOIN schema ON c.relnamespace = schema.oid
+    -- A key to a partitioned table has a child for each partition of that.
+    WHERE k.conparentid = 0
     UNION ALL
     SELECT format('trigger %I on %I is %s', t.tgname, c.relname,
                   CASE t.tgenabled WHEN 'O' THEN 'enabled' WHEN 'A' THEN 'always' WHEN 'R' THEN 'replica' ELSE 'disabled' END)
@@ -78,6 +80,16 @@ BEGIN
           AND NOT (e LIKE 'trigger %' AND EXISTS (SELECT FROM unnest(present) p
                    WHERE split_part(p, ' is ', 1) = split_part(e, ' is ', 1) AND p LIKE 'trigger %'))
         ORDER BY e;
+    RETURN QUERY
+        SELECT 'missing', format('trigger %I on %s', g.tgname, p.relid::regclass), format('SELECT crm.partition_triggers(%L)', w.oid::regclass)
+        FROM pg_class w
+        JOIN pg_namespace n ON n.oid = w.relnamespace
+        JOIN pg_trigger g ON g.tgrelid = w.oid AND NOT g.tgisinternal AND g.tgtype::integer & 1 = 0
+        CROSS JOIN LATERAL pg_partition_tree(w.oid) p
+        JOIN unnest(expected) e ON split_part(e, ' is ', 1) = format('trigger %I on %I', g.tgname, w.relname)
+        WHERE n.nspname = store_findings.name AND w.relkind = 'p' AND NOT w.relispartition AND p.parentrelid IS NOT NULL
+          AND NOT EXISTS (SELECT FROM pg_trigger x WHERE x.tgrelid = p.relid AND x.tgname = g.tgname)
+        ORDER BY 2;
     RETURN QUERY
         SELECT 'search_path', p.oid::regprocedure::text, format('ALTER ROUTINE %s SET search_path = %I, crm, pg_temp', p.oid::regprocedure, store_findings.name)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace

@@ -217,6 +217,10 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege', HINT = 'The triggers of the points ledger are made anew meanwhile, which its owner alone may not do.';
     END IF;
     customer := format('%I.customer', store)::regclass;
+    IF crm.is_partitioned(format('%I.purchase', store)::regclass) THEN
+        RAISE EXCEPTION 'store "%" has partitions and is not distributed', store
+            USING ERRCODE = 'feature_not_supported', HINT = 'Shards are partitions over nodes: make a store without partitions and restore into it; doc/scale.md tells how.';
+    END IF;
     IF crm.is_distributed(customer) THEN
         RAISE EXCEPTION 'store "%" is distributed already', store USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -337,4 +341,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION distribute_store(text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION distribute_store(text, integer) IS
-'spreads a store over the nodes of Citus, in one transaction: tables of customers in shards by customer_id, identity by external_id, everything else on every node, with its triggers, views and functions. Gives each table''s placement and the constraints it lost. Run by a superuser on the coordinator; orders and points stop meanwhile. Errors: 0A000 no Citus, 42501 not a superuser, 55000 distributed already, or triggers missing or not in their shipped state';
+'spreads a store over the nodes of Citus, in one transaction: tables of customers in shards by customer_id, identity by external_id, everything else on every node, with its triggers, views and functions. Gives each table''s placement and the constraints it lost. Run by a superuser on the coordinator; orders and points stop meanwhile. Errors: 0A000 no Citus, or a store with partitions, 42501 not a superuser, 55000 distributed already, or triggers missing or not in their shipped state';

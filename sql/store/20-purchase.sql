@@ -58,6 +58,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION purchase_changed();
 CREATE TRIGGER purchase_truncated BEFORE TRUNCATE ON purchase
 FOR EACH STATEMENT EXECUTE FUNCTION purchase_changed();
 
+-- A look-up in both kinds of store: in one that create_store() made with partitions this is a table, kept by the triggers of purchase.
+CREATE VIEW purchase_number WITH (security_invoker = true) AS
+SELECT p.channel, p.order_no, p.customer_id FROM purchase p;
+COMMENT ON VIEW purchase_number IS 'whose order a number is: the way to an order by its channel and number alone. A table of its own where purchase is partitioned, which no key of purchase could keep unique there';
+
 CREATE TABLE purchase_item (
     customer_id bigint NOT NULL,
     channel text NOT NULL,
@@ -138,12 +143,13 @@ BEGIN
     END IF;
     IF cardinality(channels) > 1 THEN
         PERFORM FROM purchase p
-        JOIN unnest(channels, order_nos) d (channel, order_no) ON (p.channel, p.order_no) = (d.channel, d.order_no)
+        JOIN unnest(customers, channels, order_nos) d (customer_id, channel, order_no)
+            ON (p.customer_id, p.channel, p.order_no) = (d.customer_id, d.channel, d.order_no)
         ORDER BY p.channel, p.order_no FOR NO KEY UPDATE OF p;
     END IF;
     UPDATE purchase p SET refunded = p.refunded + d.delta
-    FROM unnest(channels, order_nos, deltas) d (channel, order_no, delta)
-    WHERE p.channel = d.channel AND p.order_no = d.order_no;
+    FROM unnest(customers, channels, order_nos, deltas) d (customer_id, channel, order_no, delta)
+    WHERE p.customer_id = d.customer_id AND p.channel = d.channel AND p.order_no = d.order_no;
     RETURN NULL;
 END
 $$;
@@ -309,6 +315,28 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    -- Where purchase is partitioned, the numbers of its orders stand in a table of their own.
+    IF crm.is_partitioned('purchase'::regclass) THEN
+        FOR customer_id, column_name, stored, actual IN
+            SELECT coalesce(p.customer_id, n.customer_id), 'purchase_number', format('%s/%s of %s', n.channel, n.order_no, n.customer_id),
+                   format('%s/%s of %s', p.channel, p.order_no, p.customer_id)
+            FROM purchase p FULL JOIN purchase_number n ON n.channel = p.channel AND n.order_no = p.order_no
+            WHERE p.customer_id IS DISTINCT FROM n.customer_id
+            ORDER BY 1, 4, 3
+        LOOP
+            stored := nullif(stored, '/ of ');
+            actual := nullif(actual, '/ of ');
+            RETURN NEXT;
+        END LOOP;
+        IF fix THEN
+            DELETE FROM purchase_number n
+            WHERE NOT EXISTS (SELECT FROM purchase p WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no);
+            -- A number that two customers have stays with one of them, and is found again.
+            INSERT INTO purchase_number (channel, order_no, customer_id)
+                SELECT p.channel, p.order_no, p.customer_id FROM purchase p ORDER BY p.channel COLLATE "C", p.order_no COLLATE "C"
+                ON CONFLICT DO NOTHING;
+        END IF;
+    END IF;
     FOREACH id IN ARRAY ids LOOP
         INSERT INTO customer_summary (customer_id) VALUES (id) ON CONFLICT DO NOTHING;
         -- Under the lock, a statement of its own sees what those before it in the queue have written.
@@ -324,7 +352,30 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION recount_customers(boolean) IS
-'counts all orders anew and gives a row for each column of customer_summary that differs: none when all is well. fix => true also repairs what differs';
+'counts all orders anew and gives a row for each column of customer_summary that differs, and for each order that purchase_number misses or misplaces: none when all is well. fix => true also repairs what differs';
+
+CREATE FUNCTION health_orders() RETURNS TABLE (subject text, state text, detail text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    percent real;
+    lost bigint;
+BEGIN
+    IF NOT crm.is_partitioned('purchase'::regclass) THEN
+        RETURN;
+    END IF;
+    -- Of about a thousand orders: recount_customers() asks all.
+    SELECT least(100, 100000 / greatest(sum(c.reltuples), 1)) INTO percent FROM pg_partition_tree('purchase') t JOIN pg_catalog.pg_class c ON c.oid = t.relid WHERE t.isleaf;
+    SELECT count(*) INTO lost FROM purchase p TABLESAMPLE SYSTEM (percent)
+    WHERE NOT EXISTS (SELECT FROM purchase_number n WHERE n.channel = p.channel AND n.order_no = p.order_no AND n.customer_id = p.customer_id);
+    RETURN QUERY SELECT 'order numbers', CASE WHEN lost = 0 THEN 'ok' ELSE 'attention' END,
+        CASE WHEN lost = 0 THEN 'as in a sample of orders'
+             ELSE format('%s orders of a sample are not in purchase_number: recount_customers(fix => true), as after any restore of data alone from a store without partitions', lost) END;
+END
+$$;
+COMMENT ON FUNCTION health_orders() IS 'for crm.health, where purchase is partitioned: are the numbers of a sample of orders known?';
+REVOKE EXECUTE ON FUNCTION health_orders() FROM PUBLIC;
 
 -- What the columns without a word above are.
 COMMENT ON COLUMN purchase.customer_id IS 'who bought';
@@ -337,3 +388,6 @@ COMMENT ON COLUMN purchase_refund.order_no IS 'number of the order';
 COMMENT ON COLUMN currency_rate.currency IS 'ISO 4217 code of the foreign currency';
 COMMENT ON COLUMN currency_rate.day IS 'first day, in the store''s time zone, on which the rate holds';
 COMMENT ON COLUMN currency_rate.rate IS 'units of the store''s currency for one unit of this one';
+COMMENT ON COLUMN purchase_number.channel IS 'channel of the order';
+COMMENT ON COLUMN purchase_number.order_no IS 'number of the order';
+COMMENT ON COLUMN purchase_number.customer_id IS 'who bought';

@@ -65,7 +65,7 @@ BEGIN
           FROM pg_temp.import_row i WHERE i.reason IS NULL GROUP BY 1, 2 HAVING count(*) > 1) f
     WHERE r.reason IS NULL AND coalesce(r.channel, import_orders.channel) = f.channel AND r.order_no = f.order_no AND r.line > f.line;
     UPDATE pg_temp.import_row r SET reason = format('order_no "%s" is in the store already', r.order_no)
-    FROM purchase p
+    FROM purchase_number p
     WHERE r.reason IS NULL AND p.channel = coalesce(r.channel, import_orders.channel) AND p.order_no = r.order_no;
 
     RETURN QUERY SELECT i.line, i.reason FROM pg_temp.import_row i WHERE i.reason IS NOT NULL ORDER BY i.line;

@@ -573,13 +573,18 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET client_min_messages = warning
 AS $$
+DECLARE
+    part regclass;
 BEGIN
     -- Made only where it is wanted, so that it costs the order path of other shops nothing.
-    DROP TRIGGER IF EXISTS order_told_insert ON purchase;
-    DROP TRIGGER IF EXISTS order_told_update ON purchase;
+    FOR part IN SELECT t FROM crm.table_tree('purchase') t LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS order_told_insert ON %s', part);
+        EXECUTE format('DROP TRIGGER IF EXISTS order_told_update ON %s', part);
+    END LOOP;
     IF enabled THEN
         CREATE TRIGGER order_told_insert AFTER INSERT ON purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION order_told();
         CREATE TRIGGER order_told_update AFTER UPDATE ON purchase REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION order_told();
+        PERFORM crm.partition_triggers('purchase');
     END IF;
 END
 $$;

@@ -123,7 +123,7 @@ DECLARE
     -- Logs and ledgers stay as written; the others are merged by rules of their own, or computed anew.
     stay CONSTANT name[] := '{customer,customer_summary,contact,contact_confirmation,contact_change,contact_access,consent,erasure,restriction,
         legal_hold,merge_log,duplicate_candidate,points_account,points_entry,points_hold,points_note,points_checkpoint_leaf,purchase,
-        purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,customer_rule_tag,tag_expiry,tag_event}';
+        purchase_number,purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,customer_rule_tag,tag_expiry,tag_event}';
     parts text[] := '{}';
     reads text[] := '{}';
     t record;

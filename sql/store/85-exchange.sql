@@ -311,7 +311,8 @@ BEGIN
         paid_at = coalesce((r.v ->> 'paid_at')::timestamptz, q.paid_at), shipped_at = coalesce((r.v ->> 'shipped_at')::timestamptz, q.shipped_at),
         completed_at = coalesce((r.v ->> 'completed_at')::timestamptz, q.completed_at)
     FROM pg_temp.import_row r
-    WHERE r.did = 'changed' AND q.channel = m.channel AND q.order_no = r.v ->> 'order_no';
+    JOIN purchase_number n ON n.channel = m.channel AND n.order_no = r.v ->> 'order_no'
+    WHERE r.did = 'changed' AND q.customer_id = n.customer_id AND q.channel = n.channel AND q.order_no = n.order_no;
     INSERT INTO purchase (customer_id, channel, order_no, status, history, amount, freight, discount, refunded, ordered_at, paid_at, shipped_at, completed_at)
         SELECT t.customer_id, m.channel, x.order_no, x.status, import_purchases.history, x.amount, coalesce(x.freight, 0), coalesce(x.discount, 0), coalesce(x.refunded, 0),
                coalesce(x.ordered_at, x.paid_at),
@@ -482,7 +483,8 @@ BEGIN
                                  SELECT e.field FROM (VALUES ('paid_at', q.paid_at, w.v ->> 'paid_at'), ('shipped_at', q.shipped_at, w.v ->> 'shipped_at'),
                                   ('completed_at', q.completed_at, w.v ->> 'completed_at')) e (field, old, new)
                                  WHERE e.new::timestamptz IS DISTINCT FROM e.old AND e.new IS NOT NULL) AS diff
-        FROM purchase q WHERE m.kind = 'order' AND q.channel = m.channel AND q.order_no = w.v ->> 'order_no') o ON true
+        FROM purchase_number n JOIN purchase q ON q.customer_id = n.customer_id AND q.channel = n.channel AND q.order_no = n.order_no
+        WHERE m.kind = 'order' AND n.channel = m.channel AND n.order_no = w.v ->> 'order_no') o ON true
     WHERE w.line = r.line;
 
     IF apply AND NOT (bad_rows = 'refuse' AND EXISTS (SELECT FROM pg_temp.import_row r WHERE r.did = 'bad')) THEN

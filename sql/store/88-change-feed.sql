@@ -35,23 +35,25 @@ DECLARE
     -- The arguments: the key's columns that may be shown, and the whole key, by which old and new rows are matched.
     shown text[] := TG_ARGV[0]::text[];
     whole text[] := TG_ARGV[1]::text[];
+    -- And the whole's name, for statements that name a partition.
+    of_table text := coalesce(nullif(TG_ARGV[2], ''), TG_TABLE_NAME);
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO change_event (table_name, op) VALUES (TG_TABLE_NAME, 'truncate');
+        INSERT INTO change_event (table_name, op) VALUES (of_table, 'truncate');
     ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO change_event (table_name, op, customer_id, key)
-            SELECT TG_TABLE_NAME, 'insert', (r.j ->> 'customer_id')::bigint, k.key
+            SELECT of_table, 'insert', (r.j ->> 'customer_id')::bigint, k.key
             FROM (SELECT to_jsonb(n) AS j FROM new_rows n) r
             CROSS JOIN LATERAL (SELECT jsonb_object_agg(c, r.j -> c) AS key FROM unnest(shown) c) k;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO change_event (table_name, op, customer_id, key)
-            SELECT TG_TABLE_NAME, 'delete', (r.j ->> 'customer_id')::bigint, k.key
+            SELECT of_table, 'delete', (r.j ->> 'customer_id')::bigint, k.key
             FROM (SELECT to_jsonb(o) AS j FROM old_rows o) r
             CROSS JOIN LATERAL (SELECT jsonb_object_agg(c, r.j -> c) AS key FROM unnest(shown) c) k;
     ELSE
         -- A row whose key changed went and came.
         INSERT INTO change_event (table_name, op, customer_id, key, changed)
-            SELECT TG_TABLE_NAME, CASE WHEN o.j IS NULL THEN 'insert' WHEN n.j IS NULL THEN 'delete' ELSE 'update' END,
+            SELECT of_table, CASE WHEN o.j IS NULL THEN 'insert' WHEN n.j IS NULL THEN 'delete' ELSE 'update' END,
                    (coalesce(n.j, o.j) ->> 'customer_id')::bigint, k.key, c.changed
             FROM (SELECT r.j, m.key FROM (SELECT to_jsonb(x) AS j FROM old_rows x) r
                   CROSS JOIN LATERAL (SELECT jsonb_agg(r.j -> c ORDER BY i) AS key FROM unnest(whole) WITH ORDINALITY u (c, i)) m) o
@@ -77,7 +79,7 @@ DECLARE
     tab regclass;
     event text;
 BEGIN
-    FOREACH tab IN ARRAY (SELECT coalesce(array_agg(quote_ident(t)::regclass), '{}') FROM unnest(tables) t) LOOP
+    FOREACH tab IN ARRAY (SELECT coalesce(array_agg(p), '{}') FROM unnest(tables) t CROSS JOIN LATERAL crm.table_tree(quote_ident(t)::regclass) p) LOOP
         FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
             EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'change_feed_' || event, tab);
         END LOOP;
@@ -95,6 +97,7 @@ DECLARE
     tab regclass;
     whole text[];
     shown text[];
+    root text;
     own oid := (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = 'change_event'::regclass);
     name text;
 BEGIN
@@ -116,11 +119,13 @@ BEGIN
                 USING ERRCODE = 'invalid_table_definition', HINT = 'The feed names rows by their primary key.';
         END IF;
         shown := coalesce(shown, '{}');
+        root := CASE WHEN crm.is_partitioned(tab) THEN name ELSE '' END;
         PERFORM unwatch_changes(ARRAY[name]);
-        EXECUTE format('CREATE TRIGGER change_feed_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L)', tab, shown, whole);
-        EXECUTE format('CREATE TRIGGER change_feed_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L)', tab, shown, whole);
-        EXECUTE format('CREATE TRIGGER change_feed_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L)', tab, shown, whole);
-        EXECUTE format('CREATE TRIGGER change_feed_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L)', tab, shown, whole);
+        EXECUTE format('CREATE TRIGGER change_feed_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);
+        EXECUTE format('CREATE TRIGGER change_feed_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);
+        EXECUTE format('CREATE TRIGGER change_feed_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);
+        EXECUTE format('CREATE TRIGGER change_feed_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);
+        PERFORM crm.partition_triggers(tab);
     END LOOP;
 END
 $$;
@@ -131,7 +136,7 @@ REVOKE EXECUTE ON FUNCTION watch_changes(text[]) FROM PUBLIC;
 CREATE VIEW watched_table AS
     SELECT c.relname AS table_name, bool_and(t.tgenabled <> 'D') AS enabled
     FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-    WHERE t.tgfoid = 'change_seen()'::regprocedure
+    WHERE t.tgfoid = 'change_seen()'::regprocedure AND NOT c.relispartition
     GROUP BY c.relname;
 COMMENT ON VIEW watched_table IS 'tables whose changes go to the feed';
 

@@ -64,7 +64,8 @@ store_referenced_table(Relation rel, const char *name)
 		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tuple);
 		char *candidate;
 
-		if (con->contype != CONSTRAINT_FOREIGN)
+		/* A key to a partitioned table has a child for each partition of that. */
+		if (con->contype != CONSTRAINT_FOREIGN || OidIsValid(con->conparentid))
 			continue;
 		candidate = get_rel_name(con->confrelid);
 		if (candidate != NULL && strncmp(candidate, name, strlen(name)) == 0 &&
@@ -323,4 +324,14 @@ is_shard(PG_FUNCTION_ARGS)
 
 	relation_close(rel, AccessShareLock);
 	PG_RETURN_BOOL(shard);
+}
+
+/*
+ * Is a table partitioned? See is_partitioned in the kit
+ */
+PG_FUNCTION_INFO_V1(is_partitioned);
+Datum
+is_partitioned(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(get_rel_relkind(PG_GETARG_OID(0)) == RELKIND_PARTITIONED_TABLE);
 }

@@ -3,6 +3,8 @@
 #include "base/store.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
@@ -11,6 +13,7 @@
 #include "miscadmin.h"
 #include "store/money.h"
 #include "store/purchase_image.h"
+#include "store/purchase_number.h"
 #include "store/purchase_summary.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -52,6 +55,7 @@ typedef struct StatementState
 	int after_pointer;
 	TupleTableSlot *before_slot;
 	TupleTableSlot *after_slot;
+	PurchaseNumbers *numbers; /* NULL while purchase is one table */
 	CustomerDelta *deltas;
 	uint32 ndeltas;
 	uint32 room;
@@ -246,6 +250,8 @@ sum_up(StatementState *state)
 		CustomerDelta *delta = NULL;
 		bool same;
 
+		if (state->numbers != NULL)
+			purchase_numbers_add(state->numbers, &state->table->columns, before, after);
 		if (before != NULL)
 			purchase_read_row(&state->table->columns, before, &was);
 		if (after != NULL)
@@ -464,7 +470,6 @@ purchase_changed(PG_FUNCTION_ARGS)
 				 errmsg("purchase_changed() must be a statement trigger")));
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		refuse_truncate(trigger->tg_relation);
-	state.rel = trigger->tg_relation;
 	state.before = trigger->tg_oldtable;
 	state.after = trigger->tg_newtable;
 	if (!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
@@ -479,6 +484,10 @@ purchase_changed(PG_FUNCTION_ARGS)
 	if (tuplestore_tuple_count(rows) == 0)
 		PG_RETURN_POINTER(NULL);
 
+	/* A statement that names a partition is one on the whole; purchase_table() sees to it that their columns are the same. */
+	state.rel = trigger->tg_relation;
+	if (state.rel->rd_rel->relispartition)
+		state.rel = table_open(llast_oid(get_partition_ancestors(RelationGetRelid(state.rel))), AccessShareLock);
 	store_owner_begin(state.rel, &owner);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -487,6 +496,7 @@ purchase_changed(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 
 	state.table = purchase_table(state.rel);
+	state.numbers = purchase_numbers_begin(state.rel);
 	if (state.before != NULL)
 	{
 		state.before_pointer = tuplestore_alloc_read_pointer(state.before, EXEC_FLAG_REWIND);
@@ -498,6 +508,8 @@ purchase_changed(PG_FUNCTION_ARGS)
 		state.after_slot = MakeSingleTupleTableSlot(RelationGetDescr(state.rel), &TTSOpsMinimalTuple);
 	}
 	sum_up(&state);
+	if (state.numbers != NULL)
+		purchase_numbers_write(state.numbers);
 	/* By customer, so that two statements never wait for each other's customers in a circle. */
 	if (state.ndeltas > 1)
 		qsort(state.deltas, state.ndeltas, sizeof(CustomerDelta), delta_order);
@@ -527,5 +539,7 @@ purchase_changed(PG_FUNCTION_ARGS)
 	MemoryContextDelete(context);
 	SPI_finish();
 	store_owner_end(&owner);
+	if (state.rel != trigger->tg_relation)
+		table_close(state.rel, NoLock);
 	PG_RETURN_POINTER(NULL);
 }

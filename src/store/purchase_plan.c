@@ -4,7 +4,10 @@
 #include "base/crm.h"
 #include "base/store.h"
 
+#include "access/table.h"
+#include "access/tupconvert.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/hsearch.h"
@@ -46,6 +49,31 @@ summary_column(PurchaseTable *table, const char *name)
 				 errmsg("column \"%s\" of customer_summary is missing", name),
 				 errhint("A store's own columns must not be dropped or renamed.")));
 	return attnum;
+}
+
+/*
+ * Raise unless the partitions of a table have its columns in its order. Else what goes through the whole stands in transition
+ * tables as it came, before generated columns are computed.
+ */
+static void
+check_partitions(Relation purchase)
+{
+	ListCell *cell;
+
+	foreach (cell, find_all_inheritors(RelationGetRelid(purchase), AccessShareLock, NULL))
+	{
+		Relation part = table_open(lfirst_oid(cell), NoLock);
+
+		if (convert_tuples_by_name(RelationGetDescr(part), RelationGetDescr(purchase)) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("partition \"%s\" has its columns in another order than table \"%s\"",
+							RelationGetRelationName(part),
+							RelationGetRelationName(purchase)),
+					 errhint("Detach it, and make it anew with CREATE TABLE ... (LIKE %s INCLUDING ALL).",
+							 RelationGetRelationName(purchase))));
+		table_close(part, NoLock);
+	}
 }
 
 /*
@@ -94,6 +122,8 @@ purchase_table(Relation purchase)
 		c->currency = store_column(purchase, "currency");
 		c->currency_rate = store_column(purchase, "currency_rate");
 		c->points_customer = get_attnum(relid, "points_customer");
+		if (purchase->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+			check_partitions(purchase);
 		/* Set first: looking up the other table may read catalogs, and so see an invalidation. */
 		table->valid = true;
 		table->customer_summary = store_referenced_table(purchase, "customer_summary");
