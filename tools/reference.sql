@@ -214,6 +214,69 @@ SELECT 'stores', 5, name, 1, format('| `%s` | %s | %s | %s |', name,
        CASE context WHEN 'user' THEN 'everybody, `SET`' WHEN 'superuser' THEN 'superusers, `SET`' WHEN 'sighup' THEN 'server configuration, reload' ELSE context END, pg_temp.code(boot_val), pg_temp.cell(short_desc))
 FROM pg_settings WHERE name LIKE 'crm.%';
 
+-- Who may do what in a store: a role of each kind, asked for its privileges one by one.
+DO $$
+DECLARE
+    k text;
+BEGIN
+    FOREACH k IN ARRAY '{owner,agent,marketer,analyst,auditor,app}'::text[] LOOP
+        EXECUTE format('CREATE ROLE %I', 'crm_reference_' || k);
+        PERFORM crm.grant_access('shop', 'crm_reference_' || k, k);
+    END LOOP;
+END
+$$;
+CREATE TEMP TABLE may AS
+WITH role AS (SELECT k.kind, k.n, 'crm_reference_' || k.kind AS name FROM unnest('{owner,agent,marketer,analyst,auditor,app}'::text[]) WITH ORDINALITY k (kind, n))
+SELECT role.kind, role.n, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END AS of_kind, c.relname::text AS object, p.privilege, p.letter,
+       has_table_privilege(role.name, c.oid, p.privilege) AS whole,
+       CASE WHEN p.privilege IN ('SELECT', 'INSERT', 'UPDATE') THEN has_any_column_privilege(role.name, c.oid, p.privilege) ELSE false END AS part
+FROM role, pg_class c, (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd'), ('TRUNCATE', 'D'), ('REFERENCES', 'x'), ('TRIGGER', 't')) p (privilege, letter)
+WHERE c.relnamespace = 'shop'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+UNION ALL
+SELECT role.kind, role.n, 'sequence', c.relname, 'USAGE', 'U', has_sequence_privilege(role.name, c.oid, 'USAGE'), false
+FROM role, pg_class c WHERE c.relnamespace = 'shop'::regnamespace AND c.relkind = 'S'
+UNION ALL
+SELECT role.kind, role.n, 'routine', p.proname, 'EXECUTE', 'X', bool_or(has_function_privilege(role.name, p.oid, 'EXECUTE')), false
+FROM role, pg_proc p WHERE p.pronamespace = 'shop'::regnamespace AND p.prorettype <> 'trigger'::regtype AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+GROUP BY role.kind, role.n, p.proname;
+INSERT INTO topic VALUES ('access', 16, 'Privileges', 'privacy');
+INSERT INTO page
+SELECT 'access', 0, '', 0, E'# Reference: privileges\n\nGuide: [privacy](../privacy.md#access-kinds). All pages: [reference](README.md).\n\nA role of each access kind, made by `crm.grant_access` in a new store and asked for its privileges by `has_table_privilege` and its kin.'
+UNION ALL
+SELECT 'access', 1, '', 0, E'\n## How many objects\n\nIn brackets: of some columns only.\n\n| objects | privilege | there are | owner | agent | marketer | analyst | auditor | app |\n|---|---|---:|---:|---:|---:|---:|---:|---:|'
+UNION ALL
+SELECT 'access', 1, format('%s %s', array_position('{table,view,sequence,routine}', of_kind), array_position('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER,USAGE,EXECUTE}', privilege)), 1,
+       format('| %s | %s | %s | %s |', of_kind || CASE of_kind WHEN 'routine' THEN 's that not everybody executes' ELSE 's' END, privilege, max(there), string_agg(CASE WHEN part > 0 THEN format('%s (%s)', whole, part) ELSE coalesce(nullif(whole, 0)::text, '') END, ' | ' ORDER BY n))
+FROM (SELECT of_kind, privilege, n, count(*) AS there, count(*) FILTER (WHERE whole) AS whole, count(*) FILTER (WHERE part AND NOT whole) AS part FROM may GROUP BY of_kind, privilege, n) m
+GROUP BY of_kind, privilege
+UNION ALL
+SELECT 'access', 2, '', 0, format(E'\nEverybody (`PUBLIC`): %s on the schema, %s tables, views and sequences, and %s routines, which run with the rights of whoever calls them%s.',
+       CASE WHEN has_schema_privilege('public', 'shop', 'USAGE') THEN 'USAGE' ELSE 'nothing' END,
+       (SELECT coalesce(nullif(count(*), 0)::text, 'no') FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'shop'::regnamespace AND a.grantee = 0),
+       (SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'shop'::regnamespace AND p.prorettype <> 'trigger'::regtype AND has_function_privilege('public', p.oid, 'EXECUTE')),
+       (SELECT ', but for ' || string_agg(format('`%s`', p.proname), ' and ' ORDER BY p.proname) || ', which run with those of the store''s owner'
+        FROM pg_proc p WHERE p.pronamespace = 'shop'::regnamespace AND p.prorettype <> 'trigger'::regtype AND p.prosecdef AND has_function_privilege('public', p.oid, 'EXECUTE')));
+INSERT INTO page
+SELECT 'access', 3, array_position('{table,view,sequence,routine}', k)::text, 0, format(E'\n## %ss\n\n%s\n\n| %s | owner | agent | marketer | analyst | auditor | app |\n|---|---|---|---|---|---|---|', initcap(k),
+       CASE k WHEN 'sequence' THEN 'U uses.' WHEN 'routine' THEN 'X executes. Those that everybody executes are left out: they read and write with the rights of the caller.'
+              ELSE 'r reads, a adds, w changes, d deletes, D truncates, x refers to, t makes triggers; in brackets: of some columns only.' END || ' What no kind has anything on is left out.', k)
+FROM unnest('{table,view,sequence,routine}'::text[]) k WHERE EXISTS (SELECT FROM may m WHERE m.of_kind = k AND (m.whole OR m.part))
+UNION ALL
+SELECT 'access', 3, array_position('{table,view,sequence,routine}', of_kind)::text || ' ' || object, 1, format('| `%s` | %s |', object, string_agg(letters, ' | ' ORDER BY n))
+FROM (SELECT of_kind, object, n, coalesce(string_agg(CASE WHEN whole THEN letter WHEN part THEN format('(%s)', letter) END, '' ORDER BY array_position('{r,a,w,d,D,x,t,U,X}', letter)), '') AS letters
+      FROM may GROUP BY of_kind, object, n) m
+GROUP BY of_kind, object HAVING string_agg(letters, '') <> '';
+DO $$
+DECLARE
+    k text;
+BEGIN
+    FOREACH k IN ARRAY '{owner,agent,marketer,analyst,auditor,app}'::text[] LOOP
+        PERFORM crm.revoke_access('shop', 'crm_reference_' || k, k);
+        EXECUTE format('DROP ROLE %I', 'crm_reference_' || k);
+    END LOOP;
+END
+$$;
+
 -- The first page: topics, and every name that can be called.
 INSERT INTO topic VALUES ('README', 0, '', '');
 INSERT INTO page
@@ -224,6 +287,8 @@ SELECT 'README', 1, to_char(t.position, 'FM00'), 0, format('| [%s](%s.md) | %s |
        nullif(count(*) FILTER (WHERE kind = 'aggregate'), 0), nullif(count(*) FILTER (WHERE kind = 'table'), 0), nullif(count(*) FILTER (WHERE kind = 'view'), 0),
        nullif(count(*) FILTER (WHERE layer = 'store' AND kind = 'verb'), 0))
 FROM topic t JOIN item i USING (topic) GROUP BY t.topic, t.title, t.position
+UNION ALL
+SELECT 'README', 1, '99', 0, '| [Privileges](access.md), who may do what |  |  |  |  |  |  |  |'
 UNION ALL
 SELECT 'README', 2, '', 0, E'\n## Names\n\n| | |\n|---|---|'
 UNION ALL
