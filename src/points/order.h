@@ -4,6 +4,7 @@
 #ifndef CRM_POINTS_ORDER_H
 #define CRM_POINTS_ORDER_H
 
+#include "base/change.h"
 #include "points/ledger.h"
 #include "store/purchase.h"
 
@@ -129,9 +130,7 @@ typedef enum WatchedTable
 /* What is kept of a store's rules. */
 typedef struct OrderRules
 {
-	Oid purchase; /* key */
-	bool valid;
-	Oid watched[WATCHED_TABLES]; /* tables whose change makes it invalid */
+	Kept kept; /* of purchase */
 	Oid entries;
 	List *rules;	/* OrderRule *, by number */
 	List *benefits; /* OrderBenefit * */

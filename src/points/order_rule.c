@@ -9,8 +9,6 @@
 #include "store/money.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -21,29 +19,7 @@ static const char *const watched_names[] = {
 	"points_entry", "points_rule", "points_multiplier", "points_program", "settings", "tier", "tier_benefit",
 	"points_carry"};
 
-static HTAB *stores;
-
-/*
- * A table changed
- */
-static void
-forget(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS status;
-	OrderRules *rules;
-
-	hash_seq_init(&status, stores);
-	while ((rules = hash_seq_search(&status)) != NULL)
-	{
-		if (relid == InvalidOid || relid == rules->purchase)
-			rules->valid = false;
-		for (int i = 0; i < lengthof(rules->watched); i++)
-		{
-			if (relid == rules->watched[i])
-				rules->valid = false;
-		}
-	}
-}
+static KeptCache *stores;
 
 /*
  * Run a query of the tables as they are now, whatever the transaction's snapshot: who is told of a change may be in an old one
@@ -134,9 +110,9 @@ read_rules(OrderRules *store)
 		"r.valid_until, r.active, p.redeemable, p.carry_remainder, "
 		"p.carry_remainder OR EXISTS (SELECT FROM %s c WHERE c.program = p.program) "
 		"FROM %s p LEFT JOIN %s r ON r.program = p.program AND r.event = 'order' ORDER BY r.rule",
-		store_qualified_name(store->watched[TABLE_CARRY]),
-		store_qualified_name(store->watched[TABLE_PROGRAM]),
-		store_qualified_name(store->watched[TABLE_RULE])));
+		store_qualified_name(store->kept.tables[TABLE_CARRY]),
+		store_qualified_name(store->kept.tables[TABLE_PROGRAM]),
+		store_qualified_name(store->kept.tables[TABLE_RULE])));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(store->context);
@@ -176,7 +152,7 @@ read_multipliers(OrderRules *store)
 {
 	read_rows(psprintf("SELECT rule, times, category, product, tier, birthday_month, valid_from, valid_until FROM %s "
 					   "WHERE active ORDER BY multiplier",
-					   store_qualified_name(store->watched[TABLE_MULTIPLIER])));
+					   store_qualified_name(store->kept.tables[TABLE_MULTIPLIER])));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool isnull;
@@ -219,7 +195,7 @@ read_benefits(OrderRules *store)
 	read_rows(psprintf("SELECT tier, kind = 'birthday_multiplier', round(least(value, 9999), 4), least(threshold, 1000000000000), "
 					   "lead(least(threshold, 1000000000000)) OVER (PARTITION BY tier, kind ORDER BY threshold) FROM %s "
 					   "WHERE kind IN ('birthday_multiplier', 'points_multiplier') ORDER BY tier, kind, threshold",
-					   store_qualified_name(store->watched[TABLE_BENEFIT])));
+					   store_qualified_name(store->kept.tables[TABLE_BENEFIT])));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OrderBenefit *benefit;
@@ -237,7 +213,7 @@ read_benefits(OrderRules *store)
 		MemoryContextSwitchTo(caller);
 	}
 	SPI_freetuptable(SPI_tuptable);
-	read_rows(psprintf("SELECT tier FROM %s ORDER BY seq LIMIT 1", store_qualified_name(store->watched[TABLE_TIER])));
+	read_rows(psprintf("SELECT tier FROM %s ORDER BY seq LIMIT 1", store_qualified_name(store->kept.tables[TABLE_TIER])));
 	caller = MemoryContextSwitchTo(store->context);
 	store->base_tier = SPI_processed == 1 ? text_of(0, 1) : NULL;
 	MemoryContextSwitchTo(caller);
@@ -253,7 +229,7 @@ read_settings(OrderRules *store)
 	ListCell *cell;
 
 	read_rows(psprintf("SELECT time_zone, points_multipliers = 'product' FROM %s",
-					   store_qualified_name(store->watched[TABLE_SETTINGS])));
+					   store_qualified_name(store->kept.tables[TABLE_SETTINGS])));
 	if (SPI_processed == 1)
 	{
 		store->zone = pg_tzset(text_of(0, 1));
@@ -276,7 +252,7 @@ load(OrderRules *store)
 	store->marks = false;
 	store->base_tier = NULL;
 	/* Valid before it is read: a change meanwhile makes it invalid again. */
-	store->valid = true;
+	store->kept.valid = true;
 	PG_TRY();
 	{
 		if (SPI_connect() != SPI_OK_CONNECT)
@@ -289,7 +265,7 @@ load(OrderRules *store)
 	}
 	PG_CATCH();
 	{
-		store->valid = false;
+		store->kept.valid = false;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -303,24 +279,17 @@ order_rules(Relation purchase)
 {
 	Oid relid = RelationGetRelid(purchase);
 	OrderRules *store;
-	bool found;
 
+	StaticAssertStmt(lengthof(watched_names) <= KEPT_TABLES, "all tables that are watched must have room");
 	if (stores == NULL)
-	{
-		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(OrderRules)};
-
-		stores = hash_create("crm points rules", 8, &control, HASH_ELEM | HASH_BLOBS);
-		on_relation_change(forget);
-	}
-	store = hash_search(stores, &relid, HASH_ENTER, &found);
-	if (!found)
-		memset((char *) store + sizeof(Oid), 0, sizeof(OrderRules) - sizeof(Oid));
-	if (store->valid)
+		stores = kept_cache("crm points rules", sizeof(OrderRules));
+	store = kept_entry(stores, relid);
+	if (store->kept.valid)
 		return store;
 	for (int i = 0; i < lengthof(watched_names); i++)
 	{
-		store->watched[i] = store_sibling_if_any(purchase, watched_names[i]);
-		if (!OidIsValid(store->watched[i]))
+		store->kept.tables[i] = store_sibling_if_any(purchase, watched_names[i]);
+		if (!OidIsValid(store->kept.tables[i]))
 		{
 			/* Not yet made: nothing tells when it will be, so look again. */
 			store->rules = NIL;
@@ -328,7 +297,7 @@ order_rules(Relation purchase)
 		}
 		(void) store_sibling_table(purchase, watched_names[i]);
 	}
-	store->entries = store->watched[TABLE_ENTRY];
+	store->entries = store->kept.tables[TABLE_ENTRY];
 	load(store);
 	return store;
 }

@@ -223,7 +223,7 @@ carried_read(OrderPosting *posting, const OrderJob *job, Carried *carried)
 		order_plan(&store->carried,
 				   psprintf("SELECT reference, micropoints, detail::text FROM %s "
 							"WHERE customer_id = $1 AND program = $2 AND reference IN ('', $3)",
-							store_qualified_name(posting->store->watched[TABLE_CARRY])),
+							store_qualified_name(posting->store->kept.tables[TABLE_CARRY])),
 				   3,
 				   types);
 	if (SPI_execute_plan(store->carried, values, NULL, false, 0) != SPI_OK_SELECT)
@@ -279,7 +279,7 @@ carried_write(OrderPosting *posting, const OrderJob *job, const Carried *carried
 				   psprintf("INSERT INTO %s AS c (customer_id, program, reference, micropoints, detail) "
 							"VALUES ($1, $2, $3, $4, $5::jsonb), ($1, $2, '', $6, NULL) "
 							"ON CONFLICT (customer_id, program, reference) DO UPDATE SET micropoints = excluded.micropoints",
-							store_qualified_name(posting->store->watched[TABLE_CARRY])),
+							store_qualified_name(posting->store->kept.tables[TABLE_CARRY])),
 				   6,
 				   types);
 	if (SPI_execute_plan(store->carry, values, NULL, false, 0) != SPI_OK_INSERT)

@@ -8,6 +8,7 @@
 #include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "store/direct_table.h"
 #include "store/money.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -75,22 +76,26 @@ add_months(Datum stored, const CustomerDelta *delta)
 	return PointerGetDatum(months_pack(buckets, count));
 }
 
+/* What is added to a row. */
+typedef struct Addition
+{
+	const SummaryColumns *columns;
+	const CustomerDelta *delta;
+	bool lost; /* did the first or last order of the customer go? */
+} Addition;
+
 /*
- * The row with a delta added; true when the first or last order of the customer went
+ * The row with a delta added
  */
 static bool
-add_delta(const SummaryColumns *c, TupleTableSlot *before, TupleTableSlot *after, const CustomerDelta *delta)
+add_delta(TupleTableSlot *after, void *arg)
 {
-	int natts = before->tts_tupleDescriptor->natts;
+	Addition *addition = arg;
+	const SummaryColumns *c = addition->columns;
+	const CustomerDelta *delta = addition->delta;
 	int64 orders;
 	Datum *values = after->tts_values;
 	bool *nulls = after->tts_isnull;
-	bool lost = false;
-
-	slot_getallattrs(before);
-	ExecClearTuple(after);
-	memcpy(values, before->tts_values, natts * sizeof(Datum));
-	memcpy(nulls, before->tts_isnull, natts * sizeof(bool));
 
 	if (pg_add_s64_overflow(DatumGetInt64(values[c->order_count - 1]), delta->orders, &orders))
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("bigint out of range")));
@@ -112,12 +117,11 @@ add_delta(const SummaryColumns *c, TupleTableSlot *before, TupleTableSlot *after
 			values[last] = TimestampTzGetDatum(delta->last);
 		nulls[first] = nulls[last] = false;
 	}
-	if (delta->lost_first != DT_NOEND)
-		lost = nulls[c->first_order_at - 1] || nulls[c->last_order_at - 1] ||
-			   delta->lost_first <= DatumGetTimestampTz(values[c->first_order_at - 1]) ||
-			   delta->lost_last >= DatumGetTimestampTz(values[c->last_order_at - 1]);
-	ExecStoreVirtualTuple(after);
-	return lost;
+	addition->lost = delta->lost_first != DT_NOEND &&
+					 (nulls[c->first_order_at - 1] || nulls[c->last_order_at - 1] ||
+					  delta->lost_first <= DatumGetTimestampTz(values[c->first_order_at - 1]) ||
+					  delta->lost_last >= DatumGetTimestampTz(values[c->last_order_at - 1]));
+	return true;
 }
 
 void
@@ -129,13 +133,11 @@ summaries_write_direct(PurchaseTable *table,
 					   bool *lost,
 					   MemoryContext context)
 {
+	DirectTable rows;
 	Relation index = index_open(summary->rd_pkindex, RowExclusiveLock);
 	TupleTableSlot *before = table_slot_create(summary, NULL);
-	TupleTableSlot *after = MakeSingleTupleTableSlot(RelationGetDescr(summary), &TTSOpsVirtual);
 	MemoryContext row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "crm summary row", ALLOCSET_SMALL_SIZES);
-	ResultRelInfo *info = NULL;
-	EState *estate = NULL;
 	Snapshot snapshot;
 	IndexScanDesc scan;
 	CommandId command;
@@ -146,13 +148,13 @@ summaries_write_direct(PurchaseTable *table,
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	command = GetCurrentCommandId(true);
 	scan = crm_index_beginscan(summary, index, snapshot, 1);
+	direct_open(&rows, RelationGetRelid(summary));
 
 	for (i = 0; i < count; i++)
 	{
+		Addition addition = {.columns = &table->summary, .delta = written[i]};
 		MemoryContext old;
 		ScanKeyData key;
-		TM_Result result;
-		CrmUpdateIndexes indexes;
 
 		CHECK_FOR_INTERRUPTS();
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(written[i]->customer_id));
@@ -161,66 +163,23 @@ summaries_write_direct(PurchaseTable *table,
 			summary_missing();
 		/* Only now: the scan keeps what it allocates. */
 		old = MemoryContextSwitchTo(row_context);
-		for (;;)
-		{
-			TM_FailureData failure;
-			LockTupleMode lock;
-
-			lost[i] = add_delta(&table->summary, before, after, written[i]);
-			result = table_tuple_update(
-				summary, &before->tts_tid, after, command, snapshot, InvalidSnapshot, true, &failure, &lock, &indexes);
-			if (result != TM_Updated)
-				break;
-			/* Another writer was first: wait for its row, and add to that. */
-			result = table_tuple_lock(summary,
-									  &before->tts_tid,
-									  snapshot,
-									  before,
-									  command,
-									  lock,
-									  LockWaitBlock,
-									  TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
-									  &failure);
-			if (result != TM_Ok)
-				break;
-		}
-		if (result == TM_Deleted)
+		if (direct_update(&rows, before, snapshot, command, add_delta, &addition) == DIRECT_GONE)
 			summary_missing();
-		if (result != TM_Ok)
-			elog(ERROR, "could not update customer_summary: status %d", (int) result);
-		if (indexes != CRM_UPDATE_NO_INDEXES)
-		{
-			if (estate == NULL)
-			{
-				MemoryContextSwitchTo(old);
-				estate = CreateExecutorState();
-				info = makeNode(ResultRelInfo);
-				InitResultRelInfo(info, summary, 0, NULL, 0);
-				ExecOpenIndices(info, false);
-				MemoryContextSwitchTo(row_context);
-			}
-			list_free(crm_insert_index_tuples(info, after, estate, indexes));
-			ResetPerTupleExprContext(estate);
-		}
+		lost[i] = addition.lost;
 		if (kept != NULL)
 		{
 			MemoryContextSwitchTo(context);
-			kept[i]->summary = ExecCopySlotHeapTuple(after);
+			kept[i]->summary = ExecCopySlotHeapTuple(rows.slot);
 		}
 		MemoryContextSwitchTo(old);
-		ExecClearTuple(after);
+		ExecClearTuple(rows.slot);
 		MemoryContextReset(row_context);
 	}
 
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(before);
-	ExecDropSingleTupleTableSlot(after);
-	if (estate != NULL)
-	{
-		ExecCloseIndices(info);
-		FreeExecutorState(estate);
-	}
+	direct_close(&rows);
 	index_close(index, NoLock);
 	MemoryContextDelete(row_context);
 	/* What follows in this transaction sees the rows. */

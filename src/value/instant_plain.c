@@ -5,15 +5,19 @@
 #include "base/compat.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/value.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 /*
- * May a store's tags be written without the executor? Whatever a user may have added to the tables that a statement has to
+ * May a store's tags and tiers be written without the executor? Whatever a user may have added to the tables that a statement has to
  * heed (triggers, policies, checks, generated columns) sends the caller to it.
  */
 
@@ -63,37 +67,113 @@ only_rows(Relation rel)
 	return true;
 }
 
+/* What is inserted into a table. */
+typedef struct Insertion
+{
+	Oid relid;
+	const AttrNumber *columns;
+	int count;
+	const Oid *parents; /* tables that foreign keys may be to: their rows are held */
+	int nparents;
+	bool one_unique;
+	AttrNumber constant; /* a text column that always gets the same value; 0 when there is none */
+	const char *value;
+} Insertion;
+
 /*
- * May rows of these columns be inserted? A foreign key may only be to customer, whose row is held.
+ * The columns that an expression looks at
+ */
+static List *
+columns_of(const char *expression)
+{
+	Node *node = stringToNode(expression);
+
+	return pull_var_clause(node, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
+}
+
+/*
+ * Do all checks hold whatever is inserted, since they look only at the column that always gets the same value?
  */
 static bool
-insertable(Oid relid, const AttrNumber *columns, int count, Oid customer, bool one_unique)
+checks_hold(Relation rel, AttrNumber constant, const char *value)
 {
-	Relation rel = table_open(relid, AccessShareLock);
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	EState *estate;
+	TupleTableSlot *slot;
+	bool hold = true;
+
+	if (constr == NULL || constr->num_check == 0)
+		return true;
+	if (constant == 0)
+		return false;
+	estate = CreateExecutorState();
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	memset(slot->tts_isnull, true, RelationGetDescr(rel)->natts);
+	slot->tts_values[constant - 1] = CStringGetTextDatum(value);
+	slot->tts_isnull[constant - 1] = false;
+	ExecStoreVirtualTuple(slot);
+	for (int i = 0; i < constr->num_check && hold; i++)
+	{
+		ListCell *cell;
+
+		foreach (cell, columns_of(constr->check[i].ccbin))
+			hold = hold && lfirst_node(Var, cell)->varattno == constant;
+		if (hold)
+		{
+			ExprState *state = ExecPrepareExpr(stringToNode(constr->check[i].ccbin), estate);
+
+			GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
+			hold = ExecCheck(state, GetPerTupleExprContext(estate));
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	return hold;
+}
+
+/*
+ * May such rows be inserted?
+ */
+static bool
+insertable(const Insertion *insertion)
+{
+	Relation rel = table_open(insertion->relid, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(rel);
-	bool plain = only_rows(rel) && (desc->constr == NULL || desc->constr->num_check == 0);
+	bool plain = only_rows(rel) && checks_hold(rel, insertion->constant, insertion->value);
 
 	for (int i = 0; plain && i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 		bool own = attribute->attisdropped;
 
-		for (int c = 0; c < count; c++)
-			own = own || columns[c] == i + 1;
+		for (int c = 0; c < insertion->count; c++)
+			own = own || insertion->columns[c] == i + 1;
 		plain = own || !(attribute->attnotnull || attribute->atthasdef || attribute->attidentity != '\0');
 	}
 	for (int i = 0; plain && rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger *trigger = &rel->trigdesc->triggers[i];
+		bool held = false;
 
-		plain = trigger->tgisinternal && OidIsValid(customer) && trigger->tgconstrrelid == customer && !trigger->tgdeferrable;
+		if (!TRIGGER_FOR_INSERT(trigger->tgtype) || trigger->tgenabled == TRIGGER_DISABLED)
+			continue;
+		for (int p = 0; p < insertion->nparents; p++)
+			held = held || trigger->tgconstrrelid == insertion->parents[p];
+		plain = trigger->tgisinternal && held && !trigger->tgdeferrable;
 	}
-	if (plain && one_unique)
+	if (plain && insertion->one_unique)
 	{
-		List *indexes = RelationGetIndexList(rel);
+		ListCell *cell;
+		int unique = 0;
 
-		plain = list_length(indexes) == 1;
-		list_free(indexes);
+		foreach (cell, RelationGetIndexList(rel))
+		{
+			Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+
+			unique += index->rd_index->indisunique;
+			index_close(index, AccessShareLock);
+		}
+		plain = unique == 1;
 	}
 	table_close(rel, AccessShareLock);
 	return plain;
@@ -109,11 +189,9 @@ checks_look_at(TupleConstr *constr, AttrNumber column)
 
 	for (int i = 0; constr != NULL && i < constr->num_check && !looks; i++)
 	{
-		Node *check = stringToNode(constr->check[i].ccbin);
-		List *vars = pull_var_clause(check, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
 		ListCell *cell;
 
-		foreach (cell, vars)
+		foreach (cell, columns_of(constr->check[i].ccbin))
 		{
 			AttrNumber varattno = lfirst_node(Var, cell)->varattno;
 
@@ -165,7 +243,7 @@ instant_learn_direct(InstantRules *rules)
 	static const char *const toggle[] = {"tag", "chunk", "change_id", "toggled"};
 	static const char *const expiry[] = {"tag"};
 	InstantDirect *direct = &rules->direct;
-	const Oid *tables = rules->tables;
+	const Oid *tables = rules->kept.tables;
 	Oid customer = tables[INSTANT_TABLE_CUSTOMER];
 	Datum sequence;
 	bool isnull;
@@ -176,9 +254,16 @@ instant_learn_direct(InstantRules *rules)
 		column_numbers(tables[INSTANT_TABLE_AUDIENCE], toggle, TOGGLE_COLUMNS, direct->toggle) &&
 		column_numbers(tables[INSTANT_TABLE_EXPIRY], expiry, 1, &direct->expiry_tag) &&
 		tags_updatable(customer, rules->tags_column) &&
-		insertable(tables[INSTANT_TABLE_RULE_TAG], direct->rule_tag, RULE_TAG_COLUMNS, customer, true) &&
-		insertable(tables[INSTANT_TABLE_EVENT], direct->event, EVENT_COLUMNS, InvalidOid, false) &&
-		insertable(tables[INSTANT_TABLE_AUDIENCE], direct->toggle, TOGGLE_COLUMNS, InvalidOid, false);
+		insertable(&(Insertion){.relid = tables[INSTANT_TABLE_RULE_TAG],
+								.columns = direct->rule_tag,
+								.count = RULE_TAG_COLUMNS,
+								.parents = &customer,
+								.nparents = 1,
+								.one_unique = true}) &&
+		insertable(&(Insertion){
+			.relid = tables[INSTANT_TABLE_EVENT], .columns = direct->event, .count = EVENT_COLUMNS}) &&
+		insertable(&(Insertion){
+			.relid = tables[INSTANT_TABLE_AUDIENCE], .columns = direct->toggle, .count = TOGGLE_COLUMNS});
 	if (!direct->possible)
 		return;
 	if (SPI_execute(psprintf("SELECT pg_get_serial_sequence(%s, 'event_id')::regclass::oid",
@@ -192,4 +277,79 @@ instant_learn_direct(InstantRules *rules)
 	sequence = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	direct->possible = !isnull;
 	direct->event_sequence = DatumGetObjectId(sequence);
+}
+
+/*
+ * Is this the default of a column? Named by the function that it calls
+ */
+static bool
+has_default(Oid relid, AttrNumber column, Oid function)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	bool found = false;
+
+	for (int i = 0; constr != NULL && i < constr->num_defval; i++)
+	{
+		Node *value = constr->defval[i].adnum == column ? stringToNode(constr->defval[i].adbin) : NULL;
+
+		found = found || (value != NULL && IsA(value, FuncExpr) && ((FuncExpr *)value)->funcid == function);
+	}
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * May the tier of a member be updated? Of the triggers of foreign keys, that of the tier is the only one with work to do.
+ */
+static bool
+member_updatable(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	bool plain = rel->rd_rel->relreplident != REPLICA_IDENTITY_NOTHING;
+
+	for (int i = 0; plain && rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_FOR_UPDATE(trigger->tgtype) && trigger->tgenabled != TRIGGER_DISABLED)
+			plain = trigger->tgisinternal && !trigger->tgdeferrable;
+	}
+	table_close(rel, AccessShareLock);
+	return plain;
+}
+
+void
+instant_learn_lift(InstantRules *rules)
+{
+	static const char *const member[] = {
+		"customer_id", "tier", "since", "basis", "period_end", "judged_at", "lock_until", "peak", "last_change", "rests_on"};
+	static const char *const change[] = {"customer_id", "from_tier", "to_tier",	 "value",		"reason",	 "at",	 "threshold",
+										 "condition",	"note",		 "actor",	 "booked_at",	"period_end", "change_no", "before"};
+	InstantLift *lift = &rules->lift;
+	const Oid *tables = rules->kept.tables;
+	Oid parents[2] = {tables[INSTANT_TABLE_CUSTOMER], tables[INSTANT_TABLE_TIER]};
+	Oid actor = LookupFuncName(list_make2(makeString(CRM_SCHEMA), makeString("actor_or_user")), 0, NULL, true);
+
+	lift->possible =
+		column_numbers(tables[INSTANT_TABLE_MEMBER], member, MEMBER_COLUMNS, lift->member) &&
+		column_numbers(tables[INSTANT_TABLE_CHANGE], change, CHANGE_COLUMNS, lift->change) &&
+		member_updatable(tables[INSTANT_TABLE_MEMBER]) &&
+		has_default(tables[INSTANT_TABLE_CHANGE], lift->change[CHANGE_ACTOR], actor) &&
+		has_default(tables[INSTANT_TABLE_CHANGE], lift->change[CHANGE_BOOKED_AT], F_CLOCK_TIMESTAMP) &&
+		insertable(&(Insertion){.relid = tables[INSTANT_TABLE_MEMBER],
+								.columns = lift->member,
+								.count = MEMBER_COLUMNS,
+								.parents = parents,
+								.nparents = 2,
+								.one_unique = true,
+								.constant = lift->member[MEMBER_BASIS],
+								.value = "earned"}) &&
+		insertable(&(Insertion){.relid = tables[INSTANT_TABLE_CHANGE],
+								.columns = lift->change,
+								.count = CHANGE_COLUMNS,
+								.parents = parents,
+								.nparents = 1,
+								.constant = lift->change[CHANGE_REASON],
+								.value = "upgrade"});
 }

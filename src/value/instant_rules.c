@@ -1,11 +1,9 @@
 #include "value/instant_rules.h"
 
-#include "base/change.h"
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -21,28 +19,7 @@ static const RuleColumn figures[FIGURE_COUNT] = {
 const UnitKind instant_kinds[FIGURE_COUNT] = {UNIT_COUNT,  UNIT_MONEY,	UNIT_MONEY,	 UNIT_MONEY, UNIT_MONEY, UNIT_MONEY,
 											  UNIT_MOMENT, UNIT_MOMENT, UNIT_COUNT, UNIT_MONEY, UNIT_MONEY};
 
-static HTAB *cache;
-
-/*
- * A table changed: what was compiled from it is stale
- */
-static void
-forget(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS scan;
-	InstantRules *rules;
-
-	hash_seq_init(&scan, cache);
-	while ((rules = hash_seq_search(&scan)) != NULL)
-	{
-		bool stale = relid == InvalidOid || relid == rules->relid;
-
-		for (int i = 0; i < INSTANT_TABLES && !stale; i++)
-			stale = relid == rules->tables[i];
-		if (stale)
-			rules->valid = false;
-	}
-}
+static KeptCache *cache;
 
 /*
  * Which figure a name is; -1 when none
@@ -100,15 +77,17 @@ text_value(uint64 row, int column)
 static void
 find_columns(InstantRules *rules)
 {
-	rules->tags_column = get_attnum(rules->tables[INSTANT_TABLE_CUSTOMER], "tags");
-	rules->member.tier = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "tier");
-	rules->member.peak = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "peak");
-	rules->member.judged_at = get_attnum(rules->tables[INSTANT_TABLE_MEMBER], "judged_at");
-	if (rules->tags_column <= 0 || rules->member.tier <= 0 || rules->member.peak <= 0 || rules->member.judged_at <= 0)
+	rules->tags_column = get_attnum(rules->kept.tables[INSTANT_TABLE_CUSTOMER], "tags");
+	rules->member.tier = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "tier");
+	rules->member.peak = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "peak");
+	rules->member.judged_at = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "judged_at");
+	rules->member.since = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "since");
+	if (rules->tags_column <= 0 || rules->member.tier <= 0 || rules->member.peak <= 0 || rules->member.judged_at <= 0 ||
+		rules->member.since <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("a column of customer or tier_member is missing"),
-				 errhint("customer needs tags; tier_member needs tier, peak and judged_at.")));
+				 errhint("customer needs tags; tier_member needs tier, peak, judged_at and since.")));
 }
 
 /*
@@ -126,10 +105,15 @@ load_rules(InstantRules *rules, Relation purchase)
 	SPI_connect();
 	/* Who is told of a change may be in a snapshot from before it. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (read_rules(store_query(purchase, "SELECT s.time_zone FROM @settings s")) == 1)
+	if (read_rules(store_query(purchase, "SELECT s.time_zone, s.tier_period, s.tier_period_months FROM @settings s")) == 1)
 	{
 		zone = text_value(0, 1);
 		rules->zone = pg_tzset(zone);
+		rules->calendar = strcmp(text_value(0, 2), "calendar") == 0;
+		rules->months = pg_strtoint32(text_value(0, 3));
+		caller = MemoryContextSwitchTo(rules->context);
+		rules->zone_name = cstring_to_text(zone);
+		MemoryContextSwitchTo(caller);
 		rows = read_rules(store_query(purchase, "SELECT t.tier, t.seq FROM @tier t ORDER BY t.seq"));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->tiers = palloc(sizeof(InstantTier) * Max(rows, 1));
@@ -149,10 +133,13 @@ load_rules(InstantRules *rules, Relation purchase)
 		{
 			InstantCondition *condition = &rules->conditions[rules->nconditions];
 			char *threshold = text_value(i, 6);
+			bool isnull;
 
 			condition->seq = pg_strtoint32(text_value(i, 1));
 			condition->lifetime = text_value(i, 2)[0] == 't';
 			condition->source = cstring_to_text(text_value(i, 3));
+			condition->stored = PointerGetDatum(PG_DETOAST_DATUM_COPY(
+				SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull)));
 			condition->tier = cstring_to_text(text_value(i, 4));
 			condition->figure = figure_of(text_value(i, 5));
 			condition->no_threshold = threshold == NULL;
@@ -193,6 +180,8 @@ load_rules(InstantRules *rules, Relation purchase)
 		MemoryContextSwitchTo(caller);
 		if (rules->ntags > 0)
 			instant_learn_direct(rules);
+		if (rules->nconditions > 0)
+			instant_learn_lift(rules);
 	}
 	PopActiveSnapshot();
 	SPI_finish();
@@ -204,23 +193,15 @@ instant_rules(Relation purchase)
 {
 	Oid relid = RelationGetRelid(purchase);
 	InstantRules *rules;
-	bool found;
 
+	StaticAssertStmt(INSTANT_TABLES <= KEPT_TABLES, "all tables that are watched must have room");
 	if (cache == NULL)
-	{
-		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(InstantRules)};
-
-		cache = hash_create("crm instant rules", 8, &control, HASH_ELEM | HASH_BLOBS);
-		on_relation_change(forget);
-	}
-	rules = hash_search(cache, &relid, HASH_ENTER, &found);
-	if (!found)
-	{
-		MemSet((char *)rules + sizeof(Oid), 0, sizeof(InstantRules) - sizeof(Oid));
+		cache = kept_cache("crm instant rules", sizeof(InstantRules));
+	rules = kept_entry(cache, relid);
+	if (rules->context == NULL)
 		rules->context = AllocSetContextCreate(TopMemoryContext, "crm instant rules", ALLOCSET_SMALL_SIZES);
-	}
 	/* A statement that works with the rules, and whose triggers write orders, keeps those it began with. */
-	if (!rules->valid && rules->users == 0)
+	if (!rules->kept.valid && rules->users == 0)
 	{
 		bool complete = true;
 
@@ -229,18 +210,18 @@ instant_rules(Relation purchase)
 		rules->ntags = 0;
 		rules->ntiers = 0;
 		rules->lifts = false;
-		rules->direct.possible = false;
+		rules->direct.possible = rules->lift.possible = false;
 		for (int i = 0; i < INSTANT_TABLES; i++)
 		{
 			static const char *const names[INSTANT_TABLES] = {
 				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member", "customer_rule_tag",
-				"tag_expiry", "tag_event", "tag_audience_change"};
+				"tag_expiry", "tag_event", "tag_audience_change", "tier_change"};
 
-			rules->tables[i] = store_sibling_if_any(purchase, names[i]);
-			complete = complete && OidIsValid(rules->tables[i]);
+			rules->kept.tables[i] = store_sibling_if_any(purchase, names[i]);
+			complete = complete && OidIsValid(rules->kept.tables[i]);
 		}
 		/* Valid before it is read: a change meanwhile makes it invalid again. */
-		rules->valid = true;
+		rules->kept.valid = true;
 		PG_TRY();
 		{
 			if (complete)
@@ -251,7 +232,7 @@ instant_rules(Relation purchase)
 		}
 		PG_CATCH();
 		{
-			rules->valid = false;
+			rules->kept.valid = false;
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
@@ -292,7 +273,7 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) $3) OPERATOR(crm.|) crm.tagset($2) "
 		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
 		"SELECT c.tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
-		"SELECT m.tier, m.peak, m.judged_at FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
+		"SELECT m.tier, m.peak, m.judged_at, m.since FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
 	static const Oid types[INSTANT_PLANS][6] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID},
 												{INT8OID, TEXTOID, TEXTOID},
 												{INT8OID},

@@ -4,6 +4,7 @@
 #ifndef CRM_INSTANT_RULES_H
 #define CRM_INSTANT_RULES_H
 
+#include "base/change.h"
 #include "value/rule_units.h"
 
 #include "executor/spi.h"
@@ -54,6 +55,7 @@ typedef enum InstantTable
 	INSTANT_TABLE_EXPIRY,
 	INSTANT_TABLE_EVENT,
 	INSTANT_TABLE_AUDIENCE,
+	INSTANT_TABLE_CHANGE,
 	INSTANT_TABLES
 } InstantTable;
 
@@ -67,6 +69,7 @@ typedef struct InstantCondition
 	Datum threshold;
 	text *tier;
 	text *source;
+	Datum stored; /* the same as crm.rule */
 	CompiledRule *rule;
 	UnitRule *units; /* the same, when comparisons say it; else NULL */
 	bool names_year; /* it names a figure of the 12 months */
@@ -129,20 +132,62 @@ typedef struct InstantDirect
 	Oid event_sequence;
 } InstantDirect;
 
-/* Column numbers of tier_member. */
+/* The columns of the tables that hold what becomes of tiers. */
+typedef enum MemberColumn
+{
+	MEMBER_CUSTOMER,
+	MEMBER_TIER,
+	MEMBER_SINCE,
+	MEMBER_BASIS,
+	MEMBER_PERIOD_END,
+	MEMBER_JUDGED_AT,
+	MEMBER_LOCK_UNTIL,
+	MEMBER_PEAK,
+	MEMBER_LAST_CHANGE,
+	MEMBER_RESTS_ON,
+	MEMBER_COLUMNS
+} MemberColumn;
+
+typedef enum ChangeColumn
+{
+	CHANGE_CUSTOMER,
+	CHANGE_FROM,
+	CHANGE_TO,
+	CHANGE_VALUE,
+	CHANGE_REASON,
+	CHANGE_AT,
+	CHANGE_THRESHOLD,
+	CHANGE_CONDITION,
+	CHANGE_NOTE,
+	CHANGE_ACTOR,
+	CHANGE_BOOKED_AT,
+	CHANGE_PERIOD_END,
+	CHANGE_NO,
+	CHANGE_BEFORE,
+	CHANGE_COLUMNS
+} ChangeColumn;
+
+/* How lifts are written without the executor. */
+typedef struct InstantLift
+{
+	bool possible;
+	AttrNumber member[MEMBER_COLUMNS];
+	AttrNumber change[CHANGE_COLUMNS];
+} InstantLift;
+
+/* Column numbers of tier_member that are read. */
 typedef struct MemberColumns
 {
 	AttrNumber tier;
 	AttrNumber peak;
 	AttrNumber judged_at;
+	AttrNumber since;
 } MemberColumns;
 
 typedef struct InstantRules
 {
-	Oid relid; /* of purchase: hash key */
-	bool valid;
+	Kept kept; /* of purchase */
 	int users; /* statements that work with it now */
-	Oid tables[INSTANT_TABLES];
 	bool lifts; /* is there anything to lift to? */
 	int nconditions;
 	int ntags;
@@ -153,7 +198,11 @@ typedef struct InstantRules
 	AttrNumber tags_column;
 	MemberColumns member;
 	InstantDirect direct;
+	InstantLift lift;
 	pg_tz *zone;
+	text *zone_name;
+	bool calendar;	/* cycles end with the year */
+	int32 months;	/* else so long after they began */
 	MemoryContext context;
 	SPIPlanPtr plans[INSTANT_PLANS];
 } InstantRules;
@@ -171,5 +220,9 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which);
 /* Find out whether and how the tags of customers may be written without the executor (instant_plain.c). */
 extern void
 instant_learn_direct(InstantRules *rules);
+
+/* The same for their tiers. */
+extern void
+instant_learn_lift(InstantRules *rules);
 
 #endif

@@ -8,6 +8,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "store/money.h"
 #include "tags/tagset.h"
 #include "utils/array.h"
@@ -46,11 +47,8 @@ instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot)
 	table->scan = crm_index_beginscan(table->rel, table->index, snapshot, 1);
 }
 
-/*
- * Close it
- */
-static void
-table_close_by_customer(CustomerTable *table)
+void
+instant_close_by_customer(CustomerTable *table)
 {
 	if (table->index != NULL)
 	{
@@ -113,9 +111,7 @@ instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase)
 	/* The summaries are locked by now, so this sees what those waited for have written. */
 	store->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (rules->ntags > 0)
-		instant_open_by_customer(&store->customers, rules->tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
-	if (rules->nconditions > 0)
-		instant_open_by_customer(&store->members, rules->tables[INSTANT_TABLE_MEMBER], store->snapshot);
+		instant_open_by_customer(&store->customers, rules->kept.tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
 }
 
 void
@@ -123,10 +119,12 @@ instant_store_close(InstantStore *store)
 {
 	if (store->writer != NULL)
 		instant_writer_close(store);
-	table_close_by_customer(&store->customers);
-	table_close_by_customer(&store->members);
-	table_close_by_customer(&store->orders);
-	table_close_by_customer(&store->expiries);
+	if (store->tiers != NULL)
+		instant_tiers_close(store);
+	instant_close_by_customer(&store->customers);
+	instant_close_by_customer(&store->members);
+	instant_close_by_customer(&store->orders);
+	instant_close_by_customer(&store->expiries);
 	UnregisterSnapshot(store->snapshot);
 }
 
@@ -155,26 +153,59 @@ instant_tags(InstantStore *store, int64 customer_id)
 	return tags;
 }
 
+int32
+instant_tier_seq(const InstantRules *rules, text *tier)
+{
+	for (int i = 0; i < rules->ntiers; i++)
+	{
+		text *name = rules->tiers[i].name;
+
+		if (VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(tier) &&
+			memcmp(VARDATA_ANY(name), VARDATA_ANY(tier), VARSIZE_ANY_EXHDR(name)) == 0)
+			return rules->tiers[i].seq;
+	}
+	return rules->ntiers > 0 ? rules->tiers[0].seq : 0;
+}
+
+Datum
+instant_who(void)
+{
+	if (crm_actor != NULL && crm_actor[0] != '\0')
+		return CStringGetTextDatum(crm_actor);
+	return CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+}
+
 void
-instant_member(InstantStore *store, int64 customer_id, TimestampTz at, bool changed, MemberState *member)
+instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState *member)
 {
 	InstantRules *rules = store->rules;
 	MemoryContext caller = CurrentMemoryContext;
 	MemberColumns *c = &rules->member;
 	TupleTableSlot *slot = store->members.slot;
-	Datum values[3];
-	bool nulls[3];
+	Datum values[4];
+	bool nulls[4];
 
+	if (store->members.rel == NULL)
+	{
+		MemoryContextSwitchTo(store->context);
+		instant_open_by_customer(&store->members, rules->kept.tables[INSTANT_TABLE_MEMBER], store->snapshot);
+		MemoryContextSwitchTo(caller);
+		slot = store->members.slot;
+	}
 	member->seq = member->peak = rules->ntiers > 0 ? rules->tiers[0].seq : 0;
-	member->due = false;
+	member->since = DT_NOBEGIN;
+	member->judged_at = DT_NOEND;
+	member->found = false;
 	if (store->members.index != NULL && !changed)
 	{
 		if (!instant_find_customer(&store->members, customer_id))
 			return;
+		member->found = true;
 		slot_getallattrs(slot);
 		values[0] = slot_getattr(slot, c->tier, &nulls[0]);
 		values[1] = slot_getattr(slot, c->peak, &nulls[1]);
 		values[2] = slot_getattr(slot, c->judged_at, &nulls[2]);
+		values[3] = slot_getattr(slot, c->since, &nulls[3]);
 	}
 	else
 	{
@@ -184,20 +215,14 @@ instant_member(InstantStore *store, int64 customer_id, TimestampTz at, bool chan
 		MemoryContextSwitchTo(caller);
 		if (SPI_processed == 0)
 			return;
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 			values[i] = result_value(0, i + 1, &nulls[i]);
 	}
-	for (int i = 0; i < rules->ntiers; i++)
-	{
-		text *tier = DatumGetTextPP(values[0]);
-		text *name = rules->tiers[i].name;
-
-		if (VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(tier) &&
-			memcmp(VARDATA_ANY(name), VARDATA_ANY(tier), VARSIZE_ANY_EXHDR(name)) == 0)
-			member->seq = rules->tiers[i].seq;
-	}
+	member->seq = instant_tier_seq(rules, DatumGetTextPP(values[0]));
 	member->peak = DatumGetInt32(values[1]);
-	member->due = !nulls[2] && DatumGetTimestampTz(values[2]) <= at;
+	if (!nulls[2])
+		member->judged_at = DatumGetTimestampTz(values[2]);
+	member->since = DatumGetTimestampTz(values[3]);
 }
 
 /*

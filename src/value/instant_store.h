@@ -32,6 +32,7 @@ typedef struct InstantStore
 	CustomerTable orders; /* this and the next two are opened when first needed */
 	CustomerTable expiries;
 	struct TagWriter *writer;
+	struct TierWriter *tiers;
 	MemoryContext context;
 } InstantStore;
 
@@ -47,7 +48,9 @@ typedef struct MemberState
 {
 	int32 seq;
 	int32 peak;
-	bool due; /* a cycle of it was over by the moment asked about */
+	TimestampTz since;	   /* DT_NOBEGIN for who has no row */
+	TimestampTz judged_at; /* when its cycle is over; DT_NOEND when never */
+	bool found;			   /* its row is in the slot of store->members */
 } MemberState;
 
 extern void instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase);
@@ -58,7 +61,11 @@ extern struct varlena *instant_tags(InstantStore *store, int64 customer_id);
 
 /* The tier of a customer, the lowest one for who has no row; changed when this statement has written it. */
 extern void
-instant_member(InstantStore *store, int64 customer_id, TimestampTz at, bool changed, MemberState *member);
+instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState *member);
+
+/* The place of a tier on the ladder. */
+extern int32
+instant_tier_seq(const InstantRules *rules, text *tier);
 
 /* The orders of a customer that count, by their moments, in the current context. */
 extern CountedOrder *instant_orders(InstantStore *store, int64 customer_id, int *count);
@@ -74,6 +81,20 @@ instant_write_direct(
 extern void
 instant_writer_close(InstantStore *store);
 
+/*
+ * instant_lift.c: lift a customer whose tier was read last; false when the executor has to do it.
+ */
+extern bool
+instant_lift_direct(InstantStore *store,
+					int64 customer_id,
+					const MemberState *member,
+					TimestampTz at,
+					InstantCondition *condition,
+					Datum value,
+					bool isnull);
+extern void
+instant_tiers_close(InstantStore *store);
+
 /* Open, read and close a table of customers; find_customer starts over, next_row goes on. */
 extern void
 instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot);
@@ -81,6 +102,12 @@ extern bool
 instant_find_customer(CustomerTable *table, int64 customer_id);
 extern bool
 instant_next_row(CustomerTable *table);
+extern void
+instant_close_by_customer(CustomerTable *table);
+
+/* Who changes something, as text: crm.actor, else the user. */
+extern Datum
+instant_who(void);
 
 /* Lift a customer by a condition whose figure is value. */
 extern void

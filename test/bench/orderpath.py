@@ -5,7 +5,8 @@ Stores with the same customers and history take the same orders in turns, one st
   bare   no trigger on orders (primary key, unique order number, foreign key and checks are there)
   plain  crm keeps the summaries, nothing more
   rules  and lifts by the textbook's ladder, and 50 tag rules
-  total  and posts points and growth
+  points the summaries, points and growth: the order path of a seeded store
+  total  all of it: that order path, tiers and rules
   peer   all that by hand-written PL/pgSQL row triggers
 
 Steady state of a shop: two years of orders in the sequence of their days, five a customer and year on average, customers' rates
@@ -29,7 +30,7 @@ SCALE = float(os.environ.get("CRM_BENCH_SCALE", "1"))
 CUSTOMERS = max(1000, int(20000 * SCALE))
 ORDERS = max(600, int(20000 * SCALE))
 CHUNK = 200
-STORES = ["bare", "plain", "rules", "total", "peer"]
+STORES = ["bare", "plain", "rules", "points", "total", "peer"]
 RULES = (
     [f"order_count >= {n}" for n in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)]
     + [f"spend_total >= {n}" for n in (100, 200, 500, 1000, 2000, 3000, 5000, 10000, 20000, 50000)]
@@ -275,4 +276,5 @@ def main():
         check(sql)
 
 
-main()
+if __name__ == "__main__":
+    main()
