@@ -209,13 +209,82 @@ CREATE TABLE customer_rule_tag (
 );
 COMMENT ON TABLE customer_rule_tag IS 'which tags of a customer a rule has set, and may therefore remove';
 
-CREATE FUNCTION set_rule_tags(customer_ids bigint[], tags text[], hold boolean[], at timestamptz DEFAULT now()) RETURNS bigint
+CREATE FUNCTION tag_rule_wishes(as_of timestamptz, after_id bigint, last_id bigint, customer_ids bigint[] DEFAULT NULL,
+                                OUT ids bigint[], OUT which text[], OUT holds boolean[], OUT seen pg_snapshot)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+DECLARE
+    zone text := (SELECT s.time_zone FROM settings s);
+    wanted text;
+    names text[];
+BEGIN
+    -- All rules in one pass over the customers: the tags that hold are put together, and only who has others goes on.
+    SELECT string_agg(format('CASE WHEN %s THEN %L END', rule_sql(t.rule, 'customer_360', 'c', as_of, zone), t.tag), ', ' ORDER BY t.tag) FILTER (WHERE t.enabled),
+           array_agg(t.tag ORDER BY t.tag)
+        INTO wanted, names
+    FROM tag_rule t;
+    IF names IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT array_agg(e.customer_id), array_agg(e.tag), array_agg(e.holds), pg_current_snapshot()
+        FROM (SELECT d.customer_id, t.tag, t.holds
+              FROM (SELECT c.customer_id, c.tags OPERATOR(crm.&) crm.tagset($1) AS present,
+                           crm.tagset(array_remove(ARRAY[' || coalesce(wanted, '') || ']::text[], NULL)) AS wanted
+                    FROM ' || CASE WHEN as_of <> now() THEN format('customer_360_at(%L)', as_of)
+                                   WHEN customer_ids IS NOT NULL OR EXISTS (SELECT FROM customer c WHERE c.customer_id <= after_id)
+                                        OR EXISTS (SELECT FROM customer c WHERE c.customer_id > last_id) THEN 'customer_360'
+                                   ELSE 'customer_360_all' END || ' c
+                    WHERE c.customer_id > $2 AND c.customer_id <= $3' || CASE WHEN customer_ids IS NOT NULL THEN ' AND c.customer_id = ANY ($4)' ELSE '' END || '
+                    OFFSET 0) d
+              CROSS JOIN LATERAL (SELECT u.tag, true AS holds FROM unnest((d.wanted OPERATOR(crm.-) d.present::text[])::text[]) u (tag)
+                                  UNION ALL
+                                  SELECT r.tag, false FROM customer_rule_tag r
+                                  WHERE r.customer_id = d.customer_id AND r.tag = ANY ((d.present OPERATOR(crm.-) d.wanted::text[])::text[])) t
+              WHERE d.wanted OPERATOR(crm.<>) d.present
+              ORDER BY d.customer_id) e'
+        INTO ids, which, holds, seen USING names, after_id, last_id, customer_ids;
+END
+$$;
+COMMENT ON FUNCTION tag_rule_wishes(timestamptz, bigint, bigint, bigint[]) IS
+'which tags the rules set (holds) or take from the customers of a range of ids, or those of them that are named; null when none. seen: the snapshot of what was read';
+
+CREATE FUNCTION set_rule_tags(customer_ids bigint[], tags text[], hold boolean[], at timestamptz DEFAULT now(), seen pg_snapshot DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 DECLARE
+    first_id bigint;
+    last_id bigint;
+    stale bigint[];
     n bigint;
 BEGIN
+    -- What to do was found without a lock. The order path holds the summary's row while it judges a customer: under that
+    -- lock, who ordered since is judged anew, orders of this moment included. Ids of savepoints are not in a snapshot, so
+    -- whoever was written by none older than all it saw as running counts as written since. xmin lacks the epoch: it lies
+    -- less than 2^32 before x.id.
+    IF seen IS NOT NULL THEN
+        SELECT min(u.id), max(u.id) INTO first_id, last_id FROM unnest(set_rule_tags.customer_ids) u (id);
+        PERFORM FROM customer_summary s
+        WHERE s.customer_id >= first_id AND s.customer_id <= last_id AND s.customer_id = ANY (set_rule_tags.customer_ids)
+        ORDER BY s.customer_id FOR NO KEY UPDATE;
+        SELECT array_agg(s.customer_id ORDER BY s.customer_id) INTO stale
+        FROM customer_summary s CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000000000 AS id OFFSET 0) x
+        WHERE s.customer_id >= first_id AND s.customer_id <= last_id AND s.customer_id = ANY (set_rule_tags.customer_ids)
+          AND x.id - ((x.id - s.xmin::text::bigint) & 4294967295) >= pg_snapshot_xmin(seen)::text::bigint;
+        IF stale IS NOT NULL THEN
+            SELECT array_agg(w.customer_id ORDER BY w.customer_id), array_agg(w.tag ORDER BY w.customer_id), array_agg(w.hold ORDER BY w.customer_id)
+                INTO customer_ids, tags, hold
+            FROM (SELECT u.customer_id, u.tag, u.hold FROM unnest(set_rule_tags.customer_ids, set_rule_tags.tags, set_rule_tags.hold) u (customer_id, tag, hold)
+                  WHERE u.customer_id <> ALL (stale)
+                  UNION ALL
+                  SELECT u.customer_id, u.tag, u.hold
+                  FROM tag_rule_wishes(CASE WHEN set_rule_tags.at >= now() THEN greatest(set_rule_tags.at, clock_timestamp()) ELSE set_rule_tags.at END,
+                                       first_id - 1, last_id, stale) f
+                  CROSS JOIN unnest(f.ids, f.which, f.holds) u (customer_id, tag, hold)) w;
+        END IF;
+    END IF;
     -- Only what a rule has set is removed; what is there by hand is left, and not taken over.
     WITH wish AS MATERIALIZED (
         SELECT u.customer_id, u.tag, u.hold FROM unnest(set_rule_tags.customer_ids, set_rule_tags.tags, set_rule_tags.hold) u (customer_id, tag, hold)
@@ -243,61 +312,33 @@ BEGIN
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION set_rule_tags(bigint[], text[], boolean[], timestamptz) IS 'sets (hold) or removes tags of rules; the number of customers changed';
+COMMENT ON FUNCTION set_rule_tags(bigint[], text[], boolean[], timestamptz, pg_snapshot) IS
+'sets (hold) or removes tags of rules; the number of customers changed. seen: the snapshot in which this was found: who ordered since is judged anew, under a lock';
 
 CREATE FUNCTION apply_tag_rules_batch(as_of timestamptz, after_id bigint, size integer, batch integer)
-RETURNS TABLE (last_id bigint, changed bigint, ids bigint[], which text[], holds boolean[])
+RETURNS TABLE (last_id bigint, changed bigint, ids bigint[], which text[], holds boolean[], seen pg_snapshot)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET jit = off
 AS $$
-DECLARE
-    zone text := (SELECT s.time_zone FROM settings s);
-    wanted text;
-    names text[];
 BEGIN
     SELECT max(b.customer_id) INTO last_id
     FROM (SELECT c.customer_id FROM customer c WHERE c.customer_id > after_id ORDER BY c.customer_id LIMIT size) b;
     IF last_id IS NULL THEN
         RETURN;
     END IF;
-    -- All rules in one pass over the customers: the tags that hold are put together, and only who has others goes on.
-    SELECT string_agg(format('CASE WHEN %s THEN %L END', rule_sql(t.rule, 'customer_360', 'c', as_of, zone), t.tag), ', ' ORDER BY t.tag) FILTER (WHERE t.enabled),
-           array_agg(t.tag ORDER BY t.tag)
-        INTO wanted, names
-    FROM tag_rule t;
-    IF names IS NULL THEN
-        changed := 0;
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    EXECUTE 'SELECT array_agg(e.customer_id), array_agg(e.tag), array_agg(e.holds)
-        FROM (SELECT d.customer_id, t.tag, t.holds
-              FROM (SELECT c.customer_id, c.tags OPERATOR(crm.&) crm.tagset($1) AS present,
-                           crm.tagset(array_remove(ARRAY[' || coalesce(wanted, '') || ']::text[], NULL)) AS wanted
-                    FROM ' || CASE WHEN as_of <> now() THEN format('customer_360_at(%L)', as_of)
-                                   WHEN EXISTS (SELECT FROM customer c WHERE c.customer_id <= after_id) OR EXISTS (SELECT FROM customer c WHERE c.customer_id > last_id) THEN 'customer_360'
-                                   ELSE 'customer_360_all' END || ' c
-                    WHERE c.customer_id > $2 AND c.customer_id <= $3
-                    OFFSET 0) d
-              CROSS JOIN LATERAL (SELECT u.tag, true AS holds FROM unnest((d.wanted OPERATOR(crm.-) d.present::text[])::text[]) u (tag)
-                                  UNION ALL
-                                  SELECT r.tag, false FROM customer_rule_tag r
-                                  WHERE r.customer_id = d.customer_id AND r.tag = ANY ((d.present OPERATOR(crm.-) d.wanted::text[])::text[])) t
-              WHERE d.wanted OPERATOR(crm.<>) d.present
-              ORDER BY d.customer_id) e'
-        INTO ids, which, holds USING names, after_id, last_id;
+    SELECT w.ids, w.which, w.holds, w.seen INTO ids, which, holds, seen FROM tag_rule_wishes(as_of, after_id, last_id) w;
     -- Much is left to the caller, to be written in several transactions.
     changed := 0;
     IF cardinality(ids) <= batch THEN
-        changed := set_rule_tags(ids, which, holds, as_of);
+        changed := set_rule_tags(ids, which, holds, as_of, seen);
         ids := NULL;
     END IF;
     RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION apply_tag_rules_batch(timestamptz, bigint, integer, integer) IS
-'a part of apply_tag_rules: so many customers after an id, no row when there are none; up to batch changes are made, more are given back';
+'a part of apply_tag_rules: so many customers after an id, no row when there are none; up to batch changes are made, more are given back, with the snapshot in which they were found';
 
 CREATE PROCEDURE apply_tag_rules(as_of timestamptz DEFAULT now(), batch integer DEFAULT 50000, store_settings regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
@@ -311,6 +352,8 @@ DECLARE
     changed bigint;
     n integer;
     b pg_catalog.record;
+    -- As of now, each transaction judges by its own: else the later ones would take back what orders set meanwhile.
+    live CONSTANT boolean := as_of OPERATOR(pg_catalog.=) pg_catalog.now();
     progress pg_catalog.text := pg_catalog.format($job$INSERT INTO %s.job_progress AS j (job, state, done, cursor) VALUES ('apply_tag_rules', $1, $2, pg_catalog.to_jsonb($3))
         ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = excluded.cursor, updated_at = excluded.updated_at$job$, store);
 BEGIN
@@ -318,13 +361,13 @@ BEGIN
     EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer', store) INTO until_id;
     LOOP
         -- A pass over many customers costs little more than one over few, so they are read a million at a time.
-        EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, 1000000, $3)', store) INTO b USING as_of, after_id, batch;
+        EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, 1000000, $3)', store) INTO b USING CASE WHEN live THEN pg_catalog.now() ELSE as_of END, after_id, batch;
         EXIT WHEN b.last_id IS NULL;
         n := 0;
         WHILE n OPERATOR(pg_catalog.<) pg_catalog.cardinality(b.ids) LOOP
-            EXECUTE pg_catalog.format('SELECT %s.set_rule_tags($1, $2, $3, $4)', store) INTO changed
+            EXECUTE pg_catalog.format('SELECT %s.set_rule_tags($1, $2, $3, $4, $5)', store) INTO changed
                 USING b.ids[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch], b.which[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch],
-                      b.holds[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch], as_of;
+                      b.holds[n OPERATOR(pg_catalog.+) 1 : n OPERATOR(pg_catalog.+) batch], CASE WHEN live THEN pg_catalog.now() ELSE as_of END, b.seen;
             done := done OPERATOR(pg_catalog.+) changed;
             n := n OPERATOR(pg_catalog.+) batch;
             EXECUTE progress USING 'running'::pg_catalog.text, done, after_id;
