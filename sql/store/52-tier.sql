@@ -555,8 +555,13 @@ DECLARE
     target tier;
     value text;
     figure numeric;
+    ends timestamptz;
     done bigint := 0;
 BEGIN
+    -- What rose in a cycle that is over stands or fell at its end.
+    IF EXISTS (SELECT FROM tier_member m WHERE m.customer_id = judge_refund.customer_id AND m.judged_at <= judge_refund.at) THEN
+        done := judge_due(ARRAY[judge_refund.customer_id], judge_refund.at);
+    END IF;
     LOOP
         SELECT * INTO member FROM tier_member m WHERE m.customer_id = judge_refund.customer_id FOR UPDATE;
         -- A history never runs backwards, even when the refund's transaction began before the rise.
@@ -579,15 +584,17 @@ BEGIN
             USING array_fill(judge_refund.customer_id, ARRAY[cardinality(array_remove(moments, NULL))]), array_remove(moments, NULL);
         EXIT WHEN best >= (SELECT t.seq FROM tier t WHERE t.tier = member.tier);
         SELECT * INTO target FROM tier t WHERE t.seq = best OR best IS NULL AND t.tier = rest.from_tier;
+        -- A cycle that is given back, and is over meanwhile, ends now.
+        ends := CASE WHEN best IS NOT NULL THEN member.period_end
+                     WHEN rest.before ->> 'period_end' IS NOT NULL THEN greatest((rest.before ->> 'period_end')::timestamptz, judge_refund.at) END;
         INSERT INTO tier_change (customer_id, from_tier, to_tier, value, reason, at, threshold, condition, period_end, change_no, before)
-        VALUES (judge_refund.customer_id, member.tier, target.tier, figure, 'refund', judge_refund.at, rest.threshold, rest.condition,
-                CASE WHEN best IS NULL THEN (rest.before ->> 'period_end')::timestamptz ELSE member.period_end END, member.last_change + 1,
+        VALUES (judge_refund.customer_id, member.tier, target.tier, figure, 'refund', judge_refund.at, rest.threshold, rest.condition, ends, member.last_change + 1,
                 jsonb_build_object('tier', member.tier, 'since', member.since, 'basis', member.basis, 'period_end', member.period_end, 'peak', member.peak, 'rests_on', member.rests_on));
         UPDATE tier_member m
         SET tier = target.tier, since = judge_refund.at, last_change = member.last_change + 1,
             basis = CASE WHEN best IS NULL THEN coalesce(rest.before ->> 'basis', 'earned') ELSE 'earned' END,
-            period_end = CASE WHEN best IS NULL THEN (rest.before ->> 'period_end')::timestamptz ELSE m.period_end END,
-            judged_at = CASE WHEN best IS NULL THEN (rest.before ->> 'period_end')::timestamptz ELSE m.judged_at END,
+            period_end = ends,
+            judged_at = CASE WHEN best IS NULL THEN ends ELSE m.judged_at END,
             peak = greatest((rest.before ->> 'peak')::integer, target.seq),
             rests_on = CASE WHEN best IS NULL THEN (rest.before ->> 'rests_on')::integer ELSE m.rests_on END
         WHERE m.customer_id = judge_refund.customer_id;
