@@ -24,9 +24,14 @@ BEGIN ATOMIC
     SELECT b.customer_id,
            (buyer_rfm_values.as_of AT TIME ZONE s.time_zone)::date - (b.last_order_at AT TIME ZONE s.time_zone)::date,
            b.orders, b.spend
-    FROM (SELECT p.customer_id, max(p.order_at) AS last_order_at, count(*) AS orders, sum(p.net) AS spend
-          FROM purchase p
-          WHERE p.order_at <= buyer_rfm_values.as_of
+    -- The summary answers for who has ordered nothing since; orders are counted only of the others.
+    FROM (SELECT s.customer_id, s.last_order_at, s.order_count AS orders, s.spend_total AS spend
+          FROM customer_summary s
+          WHERE s.last_order_at <= buyer_rfm_values.as_of
+          UNION ALL
+          SELECT p.customer_id, max(p.order_at), count(*), sum(p.net)
+          FROM customer_summary s JOIN purchase p ON p.customer_id = s.customer_id
+          WHERE s.last_order_at > buyer_rfm_values.as_of AND s.first_order_at <= buyer_rfm_values.as_of AND p.order_at <= buyer_rfm_values.as_of
           GROUP BY p.customer_id) b
     CROSS JOIN settings s;
 END;
