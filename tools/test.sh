@@ -126,9 +126,10 @@ if [ -n "$tap" ]; then
 	fi
 fi
 
-if [ -n "${SANITIZE:-}" ] && grep -qE 'AddressSanitizer|runtime error' "$work/server.log"; then
-	grep -E -A 20 'AddressSanitizer|runtime error' "$work/server.log" | head -n 100
-	failed=$((failed + 1))
+if [ -n "${SANITIZE:-}" ]; then
+	find "$work/server.log" "$work/src/tmp_check/log" -name '*.log' -exec grep -hE 'AddressSanitizer|runtime error' {} + 2>/dev/null | sort | uniq -c >"$work/sanitizer" || true
+	cat "$work/sanitizer"
+	failed=$((failed + $(wc -l <"$work/sanitizer")))
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -339,7 +339,8 @@ post_any(Batch *batch, int first, int end)
 		/* Accounts do not touch each other, so what comes after the first refusal needs no answer. */
 		if (at > batch->refused)
 			continue;
-		post_one(batch, at, &batch->accounts[account]);
+		/* What fits into no account is refused before one is looked at. */
+		post_one(batch, at, account < 0 ? NULL : &batch->accounts[account]);
 		if (batch->outcomes[at].result == LEDGER_REFUSED && batch->atomic)
 			batch->refused = at;
 	}

@@ -29,6 +29,9 @@ samples = []
 lock = threading.Lock()
 stop = threading.Event()
 sessions = []
+# Which memory contexts these sessions have, looked at from inside after each quarter: what grows has a name.
+LOOKED_INTO = ("client 0", "jobs", "sender")
+contexts = {}
 
 
 def connect(name):
@@ -39,13 +42,25 @@ def connect(name):
     return connection, cursor
 
 
+def look_into(name, cursor, begun):
+    """Once a quarter: bytes by memory context of this session. The first look is for what looking itself needs."""
+    quarter = int(4 * (time.time() - begun) / (MINUTES * 60))
+    if (name, quarter) in contexts:
+        return
+    cursor.execute("SELECT coalesce(c.parent || ' / ', '') || c.name, sum(c.total_bytes)::bigint, count(*) FROM pg_backend_memory_contexts c GROUP BY 1")
+    contexts[name, quarter] = {row[0]: row[1:] for row in cursor.fetchall()}
+
+
 def session(name, body):
     """Runs a piece of work again and again; a refusal by the rules of the trade is part of it, any other error is not."""
     connection, cursor = connect(name)
     with lock:
         sessions.append((name, connection.info.backend_pid))
+    begun = time.time()
     while not stop.is_set():
         try:
+            if name in LOOKED_INTO:
+                look_into(name, cursor, begun)
             what = body(cursor)
             with lock:
                 done[what] += 1
@@ -254,6 +269,13 @@ for name in ["clients", "jobs", "sender"]:
     print("| %s | %.1f MB | %.1f MB | %.2f |" % (name, a / 1024, b / 1024, b / a))
     if b > 1.1 * a + 2048:
         failures.append("memory of %s grew from %d to %d kB" % (name, a, b))
+print("\n| session | memory context | kB after a quarter | after three | how many | then |\n|---|---|---:|---:|---:|---:|")
+for name in LOOKED_INTO:
+    before, after = contexts.get((name, 1), {}), contexts.get((name, 3), {})
+    for context in sorted(after, key=lambda c: before.get(c, (0, 0))[0] - after[c][0]):
+        (a, m), (b, n) = before.get(context, (0, 0)), after[context]
+        if b - a >= 65536:
+            print("| %s | %s | %d | %d | %d | %d |" % (name, context, a // 1024, b // 1024, m, n))
 print("\n| table | rows | bytes a row after a quarter | at the end | indexes after a quarter | at the end |\n|---|---:|---:|---:|---:|---:|")
 for table in TABLES:
     (h0, i0, n0), (h1, i1, n1) = first[0][2][table], samples[-1][2][table]

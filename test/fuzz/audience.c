@@ -129,11 +129,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	callbacks = NULL;
 	if (sigsetjmp(on_error, 0) == 0)
 	{
-		char *text = palloc(size + 1);
+		StringInfoData message;
+		char *text = take_input(data, size, &message);
 		Audience *value;
 
-		memcpy(text, data, size);
-		text[size] = '\0';
 		if (strcmp(FUZZ_TARGET, "audience_in") == 0)
 		{
 			int ranges = 0;
@@ -154,11 +153,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		else
 		{
-			StringInfoData message;
-
-			message.data = text;
-			message.len = message.maxlen = (int) size;
-			message.cursor = 0;
 			value = (Audience *) DatumGetPointer(CALL1(audience_recv, &message));
 			read = true;
 			check_audience(value);

@@ -190,14 +190,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (sigsetjmp(on_error, 0) == 0)
 	{
 		StringInfoData message;
-		char *bytes = palloc(size + 1);
+		char *bytes = take_input(data, size, &message);
 		bool null;
 
-		memcpy(bytes, data, size);
-		bytes[size] = '\0';
-		message.data = bytes;
-		message.len = message.maxlen = (int) size;
-		message.cursor = 0;
 		if (strcmp(FUZZ_TARGET, "masks") == 0)
 		{
 			/* A mask never raises. */

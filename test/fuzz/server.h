@@ -336,6 +336,20 @@ pq_endtypsend(StringInfo message)
 	return (bytea *) message->data;
 }
 
+/* One input: as text that ends in a zero byte, and as a message. */
+static char *
+take_input(const uint8_t *data, size_t size, StringInfo message)
+{
+	char *text = palloc(size + 1);
+
+	memcpy(text, data, size);
+	text[size] = '\0';
+	message->data = text;
+	message->len = message->maxlen = (int) size;
+	message->cursor = 0;
+	return text;
+}
+
 #ifdef FUZZ_TEXT
 /* The server takes no text that isn't UTF-8 or has a zero byte. */
 static bool

@@ -82,13 +82,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (sigsetjmp(on_error, 0) == 0)
 	{
 		StringInfoData message;
-		char *text = palloc(size + 1);
+		char *text = take_input(data, size, &message);
 
-		memcpy(text, data, size);
-		text[size] = '\0';
-		message.data = text;
-		message.len = message.maxlen = (int) size;
-		message.cursor = 0;
 		if (strcmp(FUZZ_TARGET, "tagset_in") == 0 && is_text(text, size))
 		{
 			struct varlena *set = tagset_parse(text, NULL);
