@@ -1,6 +1,9 @@
 #include "base/change.h"
 
+#include "access/xact.h"
+#include "nodes/pg_list.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 
 #define MAX_LISTENERS 8
 #define MAX_CACHES 4
@@ -16,6 +19,9 @@ struct KeptCache
 
 static KeptCache caches[MAX_CACHES];
 static int cache_count;
+
+/* Plans to free when the transaction ends. */
+static List *retired;
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -82,4 +88,37 @@ kept_entry(KeptCache *cache, Oid relid)
 	if (!found)
 		memset((char *) kept + sizeof(Oid), 0, cache->entry_size - sizeof(Oid));
 	return kept;
+}
+
+static void
+free_retired(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		return;
+	while (retired != NIL)
+	{
+		SPIPlanPtr plan = linitial(retired);
+
+		retired = list_delete_first(retired);
+		SPI_freeplan(plan);
+	}
+}
+
+/*
+ * Every vacuum of a table makes the plans over it invalid: a session that only forgot them would grow with each
+ */
+void
+retire_plan(SPIPlanPtr plan)
+{
+	static bool registered = false;
+	MemoryContext before;
+
+	if (plan == NULL)
+		return;
+	if (!registered)
+		RegisterXactCallback(free_retired, NULL);
+	registered = true;
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	retired = lappend(retired, plan);
+	MemoryContextSwitchTo(before);
 }

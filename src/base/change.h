@@ -1,11 +1,12 @@
 /*
- * Being told of changed relations.
+ * Being told of changed relations, and letting go of what was made for them.
  */
 #ifndef CRM_CHANGE_H
 #define CRM_CHANGE_H
 
 #include "base/compat.h"
 
+#include "executor/spi.h"
 #include "utils/inval.h"
 
 #define KEPT_TABLES 12
@@ -27,5 +28,8 @@ extern KeptCache *kept_cache(const char *name, Size entry_size);
 
 /* The entry of a table, all zeros when it is new. */
 extern void *kept_entry(KeptCache *cache, Oid relid);
+
+/* Free a saved plan that was replaced, at the end of the transaction: a call further out may be running it. */
+extern void retire_plan(SPIPlanPtr plan);
 
 #endif

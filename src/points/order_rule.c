@@ -308,13 +308,14 @@ order_rules(Relation purchase)
 SPIPlanPtr
 order_plan(SPIPlanPtr *plan, const char *sql, int count, const Oid *types)
 {
-	/* A plan whose tables changed is made anew from today's names; an outer call may be running the old one, so it stays. */
+	/* A plan whose tables changed is made anew from today's names. */
 	if (*plan == NULL || !SPI_plan_is_valid(*plan))
 	{
 		SPIPlanPtr made = SPI_prepare_cursor(sql, count, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
 
 		if (made == NULL || SPI_keepplan(made) != 0)
 			elog(ERROR, "could not prepare a statement of the points rules: %s", SPI_result_code_string(SPI_result));
+		retire_plan(*plan);
 		*plan = made;
 	}
 	return *plan;

@@ -1,3 +1,4 @@
+#include "base/change.h"
 #include "base/store.h"
 
 #include "catalog/pg_type.h"
@@ -78,6 +79,7 @@ summary_plan(Relation customer)
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
+		retire_plan(table->plan);
 		table->plan = plan;
 	}
 	return table->plan;

@@ -236,7 +236,7 @@ purchase_plan(PurchaseTable *table, Relation purchase, PurchasePlan which)
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
-	/* The plan of an outer call may be running, so the old one stays; tables change rarely. */
+	retire_plan(table->plans[which]);
 	table->plans[which] = plan;
 	return plan;
 }

@@ -3,6 +3,7 @@
  */
 #include "tags/tag_change.h"
 
+#include "base/change.h"
 #include "base/store.h"
 
 #include "access/htup_details.h"
@@ -160,6 +161,7 @@ change_plan(ChangeState *state, ChangePlan which)
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	SPI_keepplan(plan);
+	retire_plan(state->table->plans[which]);
 	state->table->plans[which] = plan;
 	return plan;
 }

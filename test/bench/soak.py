@@ -197,7 +197,8 @@ def jobs():
         job = JOBS[turn % len(JOBS)]
         turn += 1
         c.execute(job)
-        if turn % (10 * len(JOBS)) == 0:
+        # The first time after the first round: what it plans must not come late and look like growth.
+        if turn % (10 * len(JOBS)) == len(JOBS):
             c.execute("CALL verify_store()")
         stop.wait(1)
         return "job"
