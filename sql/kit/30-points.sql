@@ -59,7 +59,7 @@ COMMENT ON FUNCTION points_state_at(bigint, bigint, bigint, points_lots, points_
 CREATE FUNCTION points_gate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION points_gate() IS
-'trigger BEFORE INSERT FOR EACH ROW of points_entry: the only code that moves points. Locks the account, books what is due, refuses what is not allowed (SQLSTATE CP001 to CP012), skips repeats, sets seq, booked_at, balance_after, lots and hash';
+'trigger BEFORE INSERT FOR EACH ROW of points_entry: the only code that moves points. Locks the account, books what is due, refuses what is not allowed (SQLSTATE CP001 to CP014), skips repeats, sets seq, booked_at, balance_after, lots and hash';
 
 CREATE FUNCTION points_immutable() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME';

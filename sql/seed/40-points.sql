@@ -12,6 +12,7 @@ FROM (VALUES ('agent'), ('app')) AS k (kind),
              ('routine', 'refund', 'EXECUTE'),
              ('routine', 'restore', 'EXECUTE'),
              ('table', 'points_entry', 'SELECT'),
+             ('table', 'points_entry_all', 'SELECT'),
              ('table', 'points_program', 'SELECT'),
              ('table', 'points_balance', 'SELECT'),
              ('table', 'points_lot', 'SELECT'),
@@ -19,7 +20,7 @@ FROM (VALUES ('agent'), ('app')) AS k (kind),
 UNION ALL
 SELECT k.kind, 'table', o.object, 'SELECT'
 FROM (VALUES ('analyst'), ('auditor'), ('marketer')) AS k (kind),
-     (VALUES ('points_entry'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
+     (VALUES ('points_entry'), ('points_entry_all'), ('points_entry_archived'), ('points_start'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
              ('points_trial_balance'), ('points_liability')) AS o (object)
 UNION ALL
 VALUES ('app', 'routine', 'earn', 'EXECUTE'),
@@ -29,6 +30,9 @@ VALUES ('app', 'routine', 'earn', 'EXECUTE'),
        ('owner', 'routine', 'transfer', 'EXECUTE'),
        ('owner', 'routine', 'convert', 'EXECUTE'),
        ('owner', 'routine', 'post_points', 'EXECUTE'),
+       ('owner', 'routine', 'archive_points', 'EXECUTE'),
+       ('owner', 'routine', 'points_restore_archive', 'EXECUTE'),
+       ('auditor', 'table', 'points_entry_archive', 'SELECT'),
        ('auditor', 'table', 'points_checkpoint', 'SELECT'),
        ('auditor', 'table', 'points_checkpoint_leaf', 'SELECT');
 
@@ -37,4 +41,6 @@ INSERT INTO privacy_rule (table_name, column_name, erase, exported, why) VALUES
     ('points_entry', '*', 'keep', true, 'the ledger is append-only; references that look like personal data are refused'),
     ('points_hold', '*', 'keep', true, 'part of the ledger'),
     ('points_note', '*', 'delete', true, 'free text; the entry''s hash covers only a digest'),
+    ('points_start', '*', 'keep', false, 'numbers and hashes'),
+    ('points_entry_archive', '*', 'keep', true, 'part of the ledger'),
     ('points_checkpoint_leaf', '*', 'keep', false, 'numbers and hashes');

@@ -49,6 +49,7 @@ CREATE TABLE points_account (
     closed boolean NOT NULL DEFAULT false,
     lots crm.points_lots NOT NULL DEFAULT '{}',
     head bytea NOT NULL DEFAULT '\x0000000000000000000000000000000000000000000000000000000000000000',
+    archived bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (customer_id, program)
 ) WITH (fillfactor = 70);
 CREATE INDEX points_account_due ON points_account (next_due);
@@ -67,6 +68,7 @@ COMMENT ON COLUMN points_account.redeemed IS 'redeemed and captured over the acc
 COMMENT ON COLUMN points_account.next_due IS 'when the next lot expires or becomes available or a hold is overdue';
 COMMENT ON COLUMN points_account.closed IS 'no movement is taken; the owner may change this column alone';
 COMMENT ON COLUMN points_account.lots IS 'the points by expiry and availability';
+COMMENT ON COLUMN points_account.archived IS 'entries up to this one stand in points_entry_archive; 0: none';
 COMMENT ON COLUMN points_account.head IS 'hash of the last entry';
 
 CREATE TABLE points_entry (
@@ -142,7 +144,7 @@ CREATE TABLE points_note (
     salt bytea NOT NULL,
     note text NOT NULL,
     PRIMARY KEY (customer_id, program, seq),
-    FOREIGN KEY (customer_id, program, seq) REFERENCES points_entry
+    FOREIGN KEY (customer_id, program) REFERENCES points_account
 );
 COMMENT ON TABLE points_note IS 'free text of an entry. Its row may be deleted: the entry''s hash covers only sha256(salt || note), and without the salt nothing can be guessed back';
 

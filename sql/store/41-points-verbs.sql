@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     FOREACH k IN ARRAY kinds
     LOOP
-        SELECT count(*) INTO n FROM points_entry e
+        SELECT count(*) INTO n FROM points_entry_all e
         WHERE e.customer_id = points_target.customer_id AND e.program = points_target.program AND e.kind = k
           AND e.reference = points_target.reference AND (points_target.source IS NULL OR e.source = points_target.source);
         IF n > 1 THEN
@@ -21,7 +21,7 @@ BEGIN
                       DETAIL = format('customer %s, program %s, reference %s', customer_id, program, reference),
                       HINT = 'Give the source too.';
         ELSIF n = 1 THEN
-            SELECT e.* INTO found FROM points_entry e
+            SELECT e.* INTO found FROM points_entry_all e
             WHERE e.customer_id = points_target.customer_id AND e.program = points_target.program AND e.kind = k
               AND e.reference = points_target.reference AND (points_target.source IS NULL OR e.source = points_target.source);
             RETURN found;
@@ -56,7 +56,7 @@ BEGIN
     VALUES (earn.customer_id, earn.program, 'earn', earn.points, earn.source, earn.reference, as_of, note_hash, earn.expires_at, earn.available_at, earn.detail)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = earn.customer_id AND e.program = earn.program AND e.kind = 'earn'
           AND e.reference = earn.reference AND e.source = earn.source;
     ELSIF note IS NOT NULL THEN
@@ -88,7 +88,7 @@ BEGIN
     VALUES (redeem.customer_id, redeem.program, 'redeem', redeem.points, redeem.source, redeem.reference, as_of, note_hash, redeem.detail)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = redeem.customer_id AND e.program = redeem.program AND e.kind = 'redeem'
           AND e.reference = redeem.reference AND e.source = redeem.source;
     ELSIF note IS NOT NULL THEN
@@ -120,7 +120,7 @@ BEGIN
     VALUES (hold.customer_id, hold.program, 'hold', hold.points, hold.source, hold.reference, as_of, note_hash, hold.expires_at)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = hold.customer_id AND e.program = hold.program AND e.kind = 'hold'
           AND e.reference = hold.reference AND e.source = hold.source;
     ELSIF note IS NOT NULL THEN
@@ -154,7 +154,7 @@ BEGIN
     VALUES (capture.customer_id, capture.program, 'capture', capture.points, target.source, hold_reference, as_of, note_hash, target.seq)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = capture.customer_id AND e.program = capture.program AND e.kind = 'capture'
           AND e.reference = hold_reference AND e.source = target.source;
     ELSIF note IS NOT NULL THEN
@@ -188,7 +188,7 @@ BEGIN
     VALUES (release.customer_id, release.program, 'release', NULL, target.source, hold_reference, as_of, note_hash, target.seq)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = release.customer_id AND e.program = release.program AND e.kind = 'release'
           AND e.reference = hold_reference AND e.source = target.source;
     ELSIF note IS NOT NULL THEN
@@ -222,7 +222,7 @@ BEGIN
     VALUES (refund.customer_id, refund.program, 'refund', refund.points, target.source, coalesce(refund.reference, earn_reference), as_of, note_hash, target.seq)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = refund.customer_id AND e.program = refund.program AND e.kind = 'refund'
           AND e.reference = coalesce(refund.reference, earn_reference) AND e.source = target.source;
     ELSIF note IS NOT NULL THEN
@@ -256,7 +256,7 @@ BEGIN
     VALUES (restore.customer_id, restore.program, 'restore', restore.points, target.source, coalesce(restore.reference, redeem_reference), as_of, note_hash, target.seq)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = restore.customer_id AND e.program = restore.program AND e.kind = 'restore'
           AND e.reference = coalesce(restore.reference, redeem_reference) AND e.source = target.source;
     ELSIF note IS NOT NULL THEN
@@ -290,7 +290,7 @@ BEGIN
     VALUES (mature.customer_id, mature.program, 'mature', NULL, target.source, coalesce(mature.reference, earn_reference), as_of, note_hash, target.seq, mature.available_at)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = mature.customer_id AND e.program = mature.program AND e.kind = 'mature'
           AND e.reference = coalesce(mature.reference, earn_reference) AND e.source = target.source;
     ELSIF note IS NOT NULL THEN
@@ -357,7 +357,7 @@ BEGIN
     VALUES (adjust.customer_id, adjust.program, 'adjust', adjust.points, adjust.source, adjust.reference, as_of, note_hash, adjust.expires_at)
     RETURNING * INTO posted;
     IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry e
+        SELECT e.* INTO posted FROM points_entry_all e
         WHERE e.customer_id = adjust.customer_id AND e.program = adjust.program AND e.kind = 'adjust'
           AND e.reference = adjust.reference AND e.source = adjust.source;
     ELSE
@@ -384,7 +384,7 @@ DECLARE
 BEGIN
     s := crm.points_transfer('points_entry'::regclass, customer_id, to_customer_id, program, program, points, points, source, reference, as_of,
                              sha256(salt || convert_to(note, 'UTF8')));
-    SELECT e.* INTO posted FROM points_entry e
+    SELECT e.* INTO posted FROM points_entry_all e
     WHERE e.customer_id = transfer.customer_id AND e.program = transfer.program AND e.seq = s;
     IF posted.note_hash = sha256(salt || convert_to(note, 'UTF8')) THEN
         INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
@@ -413,12 +413,12 @@ BEGIN
     END IF;
     s := crm.points_transfer('points_entry'::regclass, customer_id, customer_id, from_program, to_program, points, floor(points * rate)::bigint, source, reference, as_of,
                              sha256(salt || convert_to(note, 'UTF8')));
-    SELECT e.* INTO posted FROM points_entry e
+    SELECT e.* INTO posted FROM points_entry_all e
     WHERE e.customer_id = convert.customer_id AND e.program = convert.from_program AND e.seq = s;
     IF posted.note_hash = sha256(salt || convert_to(note, 'UTF8')) THEN
         INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
     END IF;
-    SELECT e.* INTO posted FROM points_entry e
+    SELECT e.* INTO posted FROM points_entry_all e
     WHERE e.customer_id = convert.customer_id AND e.program = convert.to_program AND e.kind = 'transfer_in'
       AND e.reference = convert.reference AND e.source = convert.source;
     RETURN posted;

@@ -50,7 +50,18 @@ BEGIN
     IF at >= a.booked_at THEN
         RETURN (SELECT n.available FROM points_now(a, at) n);
     END IF;
-    -- booked_at never goes backwards, so the number of the entry is found by halving.
+    -- booked_at never goes backwards, so the number of the entry is found by halving, from where the archive ends.
+    IF a.archived > 0 THEN
+        low := a.archived;
+        SELECT s.booked_at, s.available AS balance_after INTO e FROM points_start s
+        WHERE s.customer_id = points_balance_at.customer_id AND s.program = points_balance_at.program AND s.seq = a.archived;
+        IF at < e.booked_at THEN
+            RETURN coalesce((SELECT p.balance_after FROM points_entry_archived p
+                             WHERE p.customer_id = points_balance_at.customer_id AND p.program = points_balance_at.program AND p.booked_at <= at
+                             ORDER BY p.seq DESC LIMIT 1), 0);
+        END IF;
+        balance := e.balance_after;
+    END IF;
     high := a.seq;
     WHILE low < high LOOP
         middle := (low + high + 1) / 2;
@@ -71,7 +82,7 @@ COMMENT ON FUNCTION points_balance_at(bigint, timestamptz, text) IS 'points that
 CREATE VIEW points_journal AS
 SELECT e.customer_id, e.program, e.seq, e.booked_at, e.kind, leg.account,
        CASE leg.side WHEN 'to' THEN m.amount ELSE -m.amount END AS amount
-FROM points_entry e
+FROM points_entry_all e
 CROSS JOIN LATERAL (SELECT e.points - coalesce(e.shortfall, 0) AS amount,
     CASE e.kind WHEN 'earn' THEN 'issued' WHEN 'restore' THEN 'redeemed' WHEN 'adjust' THEN 'adjusted' WHEN 'transfer_in' THEN 'transfer'
                 WHEN 'capture' THEN 'held' WHEN 'release' THEN 'held' ELSE 'customer' END AS from_account,
@@ -94,7 +105,7 @@ SELECT k.program, l.earned_in,
        round(sum(l.points) * p.value * p.redemption_rate, 4) AS liability
 FROM (SELECT e.program, crm.points_left(date_trunc('month', e.booked_at AT TIME ZONE t.time_zone)::date, e.seq, e.kind, e.points, e.booked_at,
                                         e.shortfall, e.reverses, e.expires_at, e.available_at, e.lots ORDER BY e.seq) AS parts
-      FROM points_entry e
+      FROM points_entry_all e
       CROSS JOIN settings t
       GROUP BY e.customer_id, e.program) k
 CROSS JOIN LATERAL unnest(k.parts) l
@@ -110,7 +121,7 @@ WITH flow AS (
            sum(f.issued) AS issued, sum(f.redeemed) AS redeemed, sum(f.expired) AS expired, sum(f.reversed) AS reversed
     FROM (SELECT e.program, crm.points_flows(date_trunc('month', e.booked_at AT TIME ZONE t.time_zone)::date, e.seq, e.kind, e.points, e.booked_at,
                                              e.shortfall, e.reverses, e.expires_at, e.available_at, e.lots ORDER BY e.seq) AS flows
-          FROM points_entry e
+          FROM points_entry_all e
           CROSS JOIN settings t
           GROUP BY e.customer_id, e.program) k
     CROSS JOIN LATERAL unnest(k.flows) f
@@ -142,7 +153,7 @@ WITH flow AS (
            sum(CASE e.kind WHEN 'refund' THEN coalesce(e.shortfall, 0) - e.points
                            WHEN 'restore' THEN e.points WHEN 'adjust' THEN e.points
                            WHEN 'transfer_in' THEN e.points WHEN 'transfer_out' THEN -e.points ELSE 0 END) AS reversed
-    FROM points_entry e
+    FROM points_entry_all e
     CROSS JOIN settings s
     GROUP BY 1, 2
 ), closed AS (

@@ -77,8 +77,8 @@ SELECT e.customer_id, e.program, e.seq, e.kind, e.points, e.source, e.reference,
        (extract(epoch FROM e.booked_at) * 1000000)::bigint - 946684800000000 AS booked_at,
        e.balance_after, e.shortfall, encode(crm.points_lots_send(e.lots), 'hex') AS lots, e.detail::text AS detail,
        encode(e.note_hash, 'hex') AS note_hash, e.actor, encode(e.hash, 'hex') AS hash
-FROM points_entry e;
-COMMENT ON VIEW points_export IS 'entries in a form that a program outside can hash again: moments in microseconds since 2000-01-01 UTC, bytes in hex. COPY (SELECT * FROM points_export ORDER BY 1, 2, 3) TO … CSV HEADER';
+FROM points_entry_all e;
+COMMENT ON VIEW points_export IS 'all entries, archived ones too, in a form that a program outside can hash again: moments in microseconds since 2000-01-01 UTC, bytes in hex. COPY (SELECT * FROM points_export ORDER BY 1, 2, 3) TO … CSV HEADER';
 
 CREATE FUNCTION points_verify_since(checkpoint bigint DEFAULT NULL, part integer DEFAULT 1, parts integer DEFAULT 1)
 RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
@@ -103,7 +103,9 @@ AS $points$
                 WHEN e.seq IS NULL THEN 'the last entry is missing'
                 ELSE 'the account is not what its last entry says' END
     FROM account a
-    LEFT JOIN points_entry e ON e.customer_id = a.customer_id AND e.program = a.program AND e.seq = a.seq
+    LEFT JOIN (SELECT x.customer_id, x.program, x.seq, x.hash, x.balance_after, x.booked_at FROM points_entry x
+               UNION ALL SELECT s.customer_id, s.program, s.seq, s.head, s.available, s.booked_at FROM points_start s) e
+        ON e.customer_id = a.customer_id AND e.program = a.program AND e.seq = a.seq
     LEFT JOIN LATERAL (SELECT x.seq FROM points_entry x
                        WHERE x.customer_id = a.customer_id AND x.program = a.program AND x.seq > a.seq LIMIT 1) n ON true
     WHERE a.same AND (n.seq IS NOT NULL OR e.hash IS DISTINCT FROM a.head OR e.balance_after IS DISTINCT FROM a.available
@@ -115,7 +117,7 @@ AS $points$
       AND NOT EXISTS (SELECT FROM points_account a WHERE a.customer_id = l.customer_id AND a.program = l.program)
 $points$;
 COMMENT ON FUNCTION points_verify_since(bigint, integer, integer) IS
-'checks what changed since a checkpoint (null: the last): accounts that moved are built up again from all their entries, of the others the last entry and the balance are compared. What was changed inside an account that stands still is for points_verify to find. Sessions that each take one of parts check in parallel';
+'checks what changed since a checkpoint (null: the last): accounts that moved are built up again from all their entries (an archived account from its start), of the others the last entry and the balance are compared. What was changed inside an account that stands still is for points_verify to find. Sessions that each take one of parts check in parallel';
 
 CREATE FUNCTION points_verify_checkpoints() RETURNS TABLE (customer_id bigint, program text, seq bigint, finding text)
 LANGUAGE sql STABLE
@@ -123,7 +125,7 @@ SET search_path FROM CURRENT
 AS $points$
     SELECT l.customer_id, l.program, l.seq, format('checkpoint %s had an entry here that is gone or was changed', l.checkpoint)
     FROM points_checkpoint_leaf l
-    LEFT JOIN points_entry e ON e.customer_id = l.customer_id AND e.program = l.program AND e.seq = l.seq
+    LEFT JOIN points_entry_all e ON e.customer_id = l.customer_id AND e.program = l.program AND e.seq = l.seq
     WHERE e.hash IS DISTINCT FROM l.head
     UNION ALL
     SELECT NULL, NULL, NULL, format('checkpoint %s is not what its leaves and the root before give', c.checkpoint)

@@ -110,7 +110,7 @@ BEGIN
         WHERE q.event = earn_for.event AND q.active AND as_of >= coalesce(q.valid_from, '-infinity') AND as_of < coalesce(q.valid_until, 'infinity')
         ORDER BY q.program, q.rule
     LOOP
-        SELECT e.* INTO found_entry FROM points_entry e
+        SELECT e.* INTO found_entry FROM points_entry_all e
         WHERE e.customer_id = earn_for.customer_id AND e.program = r.program AND e.kind = 'earn' AND e.source = earn_for.event AND e.reference = earn_for.reference;
         IF FOUND THEN
             RETURN NEXT found_entry;
@@ -120,9 +120,9 @@ BEGIN
             SELECT CASE r.limit_period WHEN 'ever' THEN '-infinity' ELSE date_trunc(r.limit_period, as_of AT TIME ZONE s.time_zone) AT TIME ZONE s.time_zone END
                 INTO since FROM settings s;
             CONTINUE WHEN r.limit_times <= (
-                SELECT count(*) FROM points_entry e
+                SELECT count(*) FROM points_entry_all e
                 WHERE e.customer_id = earn_for.customer_id AND e.program = r.program AND e.kind = 'earn' AND e.source = earn_for.event AND e.occurred_at >= since
-                  AND NOT EXISTS (SELECT FROM points_entry b WHERE b.customer_id = e.customer_id AND b.program = e.program AND b.reverses = e.seq AND b.kind = 'refund'));
+                  AND NOT EXISTS (SELECT FROM points_entry_all b WHERE b.customer_id = e.customer_id AND b.program = e.program AND b.reverses = e.seq AND b.kind = 'refund'));
         END IF;
         RETURN NEXT earn(earn_for.customer_id, r.points, earn_for.event, earn_for.reference, r.program,
                          available_at => CASE WHEN r.wait_days > 0 THEN as_of + make_interval(days => r.wait_days) END,

@@ -119,7 +119,7 @@ BEGIN
     SELECT k.* INTO s FROM settings k;
     FOR i IN
         SELECT v.customer_id, v.inviter, r.source, r.points, r.met,
-               (SELECT sum(CASE e.kind WHEN 'earn' THEN e.points ELSE -abs(e.points) END) FROM points_entry e
+               (SELECT sum(CASE e.kind WHEN 'earn' THEN e.points ELSE -abs(e.points) END) FROM points_entry_all e
                 WHERE e.customer_id = v.inviter AND e.program = 'points' AND e.source = r.source AND e.kind IN ('earn', 'refund')
                   AND (e.reference = v.customer_id::text OR e.reference LIKE v.customer_id || '/%')) AS held
         FROM invitation v
@@ -151,7 +151,7 @@ BEGIN ATOMIC
     SELECT row_number() OVER (ORDER BY t.points DESC, t.reached_at, t.customer_id), t.customer_id, t.points, t.reached_at
     FROM (SELECT e.customer_id, sum(CASE e.kind WHEN 'earn' THEN e.points ELSE -abs(e.points) END)::bigint AS points,
                  max(e.booked_at) FILTER (WHERE e.kind = 'earn') AS reached_at
-          FROM points_entry e
+          FROM points_entry_all e
           WHERE e.program = points_leaderboard.program AND e.kind IN ('earn', 'refund') AND e.booked_at >= since AND e.booked_at < until
           GROUP BY e.customer_id) t
     WHERE t.points > 0

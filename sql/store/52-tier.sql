@@ -201,8 +201,8 @@ CREATE FUNCTION growth_between(customer_id bigint, after timestamptz, until time
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT coalesce(sum(CASE WHEN e.kind IN ('refund', 'transfer_out') THEN -e.points ELSE e.points END), 0)::bigint
-    FROM points_entry e
-    LEFT JOIN points_entry o ON o.customer_id = e.customer_id AND o.program = e.program AND o.seq = e.reverses
+    FROM points_entry_all e
+    LEFT JOIN points_entry_all o ON o.customer_id = e.customer_id AND o.program = e.program AND o.seq = e.reverses
     WHERE e.customer_id = growth_between.customer_id AND e.program = 'growth'
       AND e.kind IN ('earn', 'refund', 'adjust', 'transfer_in', 'transfer_out')
       AND coalesce(o.occurred_at, e.occurred_at) > growth_between.after

@@ -13,7 +13,7 @@ BEGIN ATOMIC
            FROM purchase_refund r WHERE r.customer_id = timeline.customer_id AND r.at < timeline.before ORDER BY r.at DESC LIMIT timeline.n)
           UNION ALL
           (SELECT e.booked_at, 'points', e.kind, jsonb_build_object('program', e.program, 'points', e.points, 'balance', e.balance_after, 'source', e.source)
-           FROM points_entry e WHERE e.customer_id = timeline.customer_id AND e.booked_at < timeline.before ORDER BY e.booked_at DESC LIMIT timeline.n)
+           FROM points_entry_all e WHERE e.customer_id = timeline.customer_id AND e.booked_at < timeline.before ORDER BY e.booked_at DESC LIMIT timeline.n)
           UNION ALL
           (SELECT t.at, 'tag', CASE WHEN t.added THEN '+' ELSE '-' END || t.tag, jsonb_build_object('who', t.who, 'why', t.why)
            FROM tag_event t WHERE t.customer_id = timeline.customer_id AND t.at < timeline.before ORDER BY t.at DESC LIMIT timeline.n)

@@ -122,7 +122,7 @@ AS $$
 DECLARE
     -- Logs and ledgers stay as written; the others are merged by rules of their own, or computed anew.
     stay CONSTANT name[] := '{customer,customer_summary,contact,contact_confirmation,contact_change,contact_access,consent,erasure,restriction,
-        legal_hold,merge_log,duplicate_candidate,points_account,points_entry,points_hold,points_note,points_checkpoint_leaf,purchase,
+        legal_hold,merge_log,duplicate_candidate,points_account,points_entry,points_hold,points_note,points_checkpoint_leaf,points_start,points_entry_archive,purchase,
         purchase_number,purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,customer_rule_tag,tag_expiry,tag_event}';
     parts text[] := '{}';
     reads text[] := '{}';
@@ -380,13 +380,13 @@ BEGIN
     UPDATE purchase o SET customer_id = g.lose
     FROM jsonb_array_elements(orders) AS w (key)
     WHERE o.customer_id = g.customer_id AND o.channel = w.key ->> 0 AND o.order_no = w.key ->> 1
-      AND NOT EXISTS (SELECT FROM points_entry e WHERE e.customer_id = g.customer_id AND e.kind = 'earn' AND e.source = 'purchase'
+      AND NOT EXISTS (SELECT FROM points_entry_all e WHERE e.customer_id = g.customer_id AND e.kind = 'earn' AND e.source = 'purchase'
                       AND e.reference = o.channel || '/' || o.order_no);
 
     -- What went over since, less what came back for refunds.
     FOR p IN
         SELECT e.program, sum(CASE e.kind WHEN 'transfer_out' THEN e.points ELSE -e.points END) AS net
-        FROM points_entry e
+        FROM points_entry_all e
         WHERE e.customer_id = g.lose AND e.source = 'merge' AND e.booked_at >= g.at AND e.kind IN ('transfer_out', 'transfer_in', 'adjust')
         GROUP BY e.program ORDER BY e.program
     LOOP

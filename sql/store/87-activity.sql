@@ -188,7 +188,7 @@ BEGIN
         ORDER BY p.program, e.place, p.rule
     LOOP
         -- Under the general event, so that a rule changed later does not post it a second time.
-        IF NOT EXISTS (SELECT FROM points_entry k WHERE k.customer_id = earn_event.customer_id AND k.program = r.program AND k.kind = 'earn'
+        IF NOT EXISTS (SELECT FROM points_entry_all k WHERE k.customer_id = earn_event.customer_id AND k.program = r.program AND k.kind = 'earn'
                        AND k.source = events[cardinality(events)] AND k.reference = earn_event.reference) THEN
             PERFORM earn(earn_event.customer_id, r.points, events[cardinality(events)], earn_event.reference, program => r.program, as_of => earn_event.as_of);
             posted := posted + 1;
@@ -362,7 +362,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT a.activity, a.kind, count(m.*), count(m.attended_at), count(m.completed_at), round(100.0 * count(m.completed_at) / nullif(count(m.attended_at), 0), 1),
            coalesce(sum(m.minutes), 0),
-           coalesce(sum((SELECT sum(e.points) FROM points_entry e WHERE e.customer_id = m.customer_id AND e.kind = 'earn' AND e.program = 'points'
+           coalesce(sum((SELECT sum(e.points) FROM points_entry_all e WHERE e.customer_id = m.customer_id AND e.kind = 'earn' AND e.program = 'points'
                          AND e.source IN ('activity_attend', 'activity_complete') AND e.reference = a.activity)), 0),
            count(*) FILTER (WHERE b.net IS NOT NULL), coalesce(sum(b.net), 0)
     FROM activity a

@@ -32,7 +32,8 @@ const char *const ledger_account_columns[ACCOUNT_COLUMNS] = {"customer_id",
 															 "booked_at",
 															 "head",
 															 "next_due",
-															 "closed"};
+															 "closed",
+															 "archived"};
 
 /*
  * Type of a column of points_account
@@ -85,6 +86,7 @@ ledger_read_state(Ledger *ledger, const Datum *values, LedgerAccount *account)
 	points_lots_read(values[ACC_LOTS], &state->lots);
 	state->booked_at = DatumGetTimestampTz(values[ACC_BOOKED_AT]);
 	state->closed = DatumGetBool(values[ACC_CLOSED]);
+	account->archived = DatumGetInt64(values[ACC_ARCHIVED]);
 	if (VARSIZE_ANY_EXHDR(head) != POINTS_HASH_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the head of a points account has not 32 bytes")));
 	memcpy(state->head, VARDATA_ANY(head), POINTS_HASH_SIZE);

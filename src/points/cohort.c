@@ -1,6 +1,7 @@
 /*
- * Cohorts: an account's entries walked through in order, each point with the month in which it was earned. What the entries say
- * of the lots that they took and gave is followed; of points with the same dates those of the oldest month go first.
+ * Cohorts: an account's entries walked through in order, each point with the month in which it was earned. What the
+ * entries say of the lots that they took and gave is followed; of points with the same dates those of the oldest month
+ * go first.
  */
 #include "points/points.h"
 
@@ -33,7 +34,8 @@ typedef struct Layers
 	Layer *layer;
 } Layers;
 
-/* What later entries refer to: an earning by its month and end, a hold, redemption or capture by what it took, in order. */
+/* What later entries refer to: an earning by its month and end, a hold, redemption or capture by what it took, in
+ * order. */
 typedef struct Origin
 {
 	int64 seq;
@@ -65,7 +67,7 @@ typedef struct Cohorts
 {
 	MemoryContext context;
 	int64 seq;
-	DateADT month; /* of the entry at hand */
+	DateADT month;	/* of the entry at hand */
 	Layers account; /* by expires_at, available_at, month */
 	Layers debts;	/* in the order in which they arose */
 	Origin *origin; /* by seq */
@@ -213,7 +215,8 @@ deposit(Cohorts *c, Layer layer)
 }
 
 /*
- * Take up to so many points of one lot out of the account, those of one month first when it is named, and add them to taken
+ * Take up to so many points of one lot out of the account, those of one month first when it is named, and add them to
+ * taken
  */
 static int64
 take_lot(Cohorts *c, const PointsLot *lot, const DateADT *first, Layers *taken)
@@ -260,13 +263,14 @@ take_lots(Cohorts *c, const PointsLots *lots, const Origin *own)
 	{
 		const PointsLot *lot = &lots->lot[i];
 
-		(void) take_lot(c, lot, own != NULL && own->expires_at == lot->expires_at ? &own->month : NULL, &taken);
+		(void)take_lot(c, lot, own != NULL && own->expires_at == lot->expires_at ? &own->month : NULL, &taken);
 	}
 	return taken;
 }
 
 /*
- * Count what an entry took; what its lots did not say, in a ledger that verification would not pass, is of the entry's month
+ * Count what an entry took; what its lots did not say, in a ledger that verification would not pass, is of the entry's
+ * month
  */
 static void
 count_taken(Cohorts *c, const Layers *taken, FlowKind kind, int sign, int64 points)
@@ -354,7 +358,7 @@ capture(Cohorts *c, const PointsEntry *entry, Origin *hold)
 {
 	Origin *own;
 	int64 left = entry->points;
-	int index = hold == NULL ? 0 : (int) (hold - c->origin);
+	int index = hold == NULL ? 0 : (int)(hold - c->origin);
 
 	own = add_origin(c, entry->seq, POINTS_NO_TIME);
 	for (Layers *held = hold == NULL ? NULL : &c->origin[index].taken; held != NULL && left > 0 && held->count > 0;)
@@ -457,7 +461,7 @@ walk(Cohorts *c, const PointsEntry *entry)
 	{
 		case POINTS_EARN:
 			add_flow(c, c->month, FLOW_ISSUED, entry->points);
-			(void) add_origin(c, entry->seq, layer.expires_at);
+			(void)add_origin(c, entry->seq, layer.expires_at);
 			layer.available_at = entry->available_at;
 			if (entry->available_at > entry->booked_at)
 				keep(c, layer);
@@ -487,11 +491,8 @@ walk(Cohorts *c, const PointsEntry *entry)
 		case POINTS_EXPIRE:
 		case POINTS_TRANSFER_OUT:
 			taken = take_lots(c, &entry->lots, NULL);
-			count_taken(c,
-						&taken,
-						entry->kind == POINTS_EXPIRE ? FLOW_EXPIRED : FLOW_REVERSED,
-						entry->kind == POINTS_EXPIRE ? 1 : -1,
-						entry->points);
+			count_taken(c, &taken, entry->kind == POINTS_EXPIRE ? FLOW_EXPIRED : FLOW_REVERSED,
+						entry->kind == POINTS_EXPIRE ? 1 : -1, entry->points);
 			if (taken.layer != NULL)
 				pfree(taken.layer);
 			break;
@@ -528,7 +529,7 @@ PG_FUNCTION_INFO_V1(points_cohort_add);
 Datum
 points_cohort_add(PG_FUNCTION_ARGS)
 {
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *) PG_GETARG_POINTER(0);
+	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
 	PointsEntry entry = {0};
 	MemoryContext context;
 	MemoryContext old;
@@ -539,9 +540,8 @@ points_cohort_add(PG_FUNCTION_ARGS)
 	for (int i = 1; i <= 5; i++)
 	{
 		if (PG_ARGISNULL(i))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("booked_in, seq, kind, points and booked_at must not be null")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("booked_in, seq, kind, points and booked_at must not be null")));
 	}
 	if (c == NULL)
 	{
@@ -551,11 +551,11 @@ points_cohort_add(PG_FUNCTION_ARGS)
 	entry.seq = PG_GETARG_INT64(2);
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	if (entry.seq <= c->seq || !points_kind_parse(kind, &entry.kind))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("entries of one account are wanted in the order of seq"),
-				 errdetail("Entry " INT64_FORMAT " of kind %s comes after entry " INT64_FORMAT ".", entry.seq, kind, c->seq),
-				 errhint("GROUP BY customer_id, program, and ORDER BY seq inside the aggregate.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("entries of one account are wanted in the order of seq"),
+						errdetail("Entry " INT64_FORMAT " of kind %s comes after entry " INT64_FORMAT ".", entry.seq,
+								  kind, c->seq),
+						errhint("GROUP BY customer_id, program, and ORDER BY seq inside the aggregate.")));
 	c->seq = entry.seq;
 	c->month = PG_GETARG_DATEADT(1);
 	entry.points = PG_GETARG_INT64(4);
@@ -576,7 +576,8 @@ points_cohort_add(PG_FUNCTION_ARGS)
  * An array of rows as the aggregate's result
  */
 static Datum
-make_array(FunctionCallInfo fcinfo, int count, HeapTuple (*make)(const Cohorts *c, int index, TupleDesc desc), const Cohorts *c)
+make_array(FunctionCallInfo fcinfo, int count, HeapTuple (*make)(const Cohorts *c, int index, TupleDesc desc),
+		   const Cohorts *c)
 {
 	Oid element = get_element_type(get_fn_expr_rettype(fcinfo->flinfo));
 	TupleDesc desc;
@@ -613,7 +614,7 @@ PG_FUNCTION_INFO_V1(points_flows_final);
 Datum
 points_flows_final(PG_FUNCTION_ARGS)
 {
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *) PG_GETARG_POINTER(0);
+	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
 
 	if (c == NULL)
 		PG_RETURN_NULL();
@@ -624,8 +625,8 @@ static HeapTuple
 left_row(const Cohorts *c, int index, TupleDesc desc)
 {
 	const Layer *layer = &c->account.layer[index];
-	Datum values[3] = {
-		DateADTGetDatum(layer->month), TimestampTzGetDatum(layer->expires_at), Int64GetDatum(layer->points)};
+	Datum values[3] = {DateADTGetDatum(layer->month), TimestampTzGetDatum(layer->expires_at),
+					   Int64GetDatum(layer->points)};
 	bool nulls[3] = {false, layer->expires_at == DT_NOEND, false};
 
 	return heap_form_tuple(desc, values, nulls);
@@ -638,7 +639,7 @@ PG_FUNCTION_INFO_V1(points_left_final);
 Datum
 points_left_final(PG_FUNCTION_ARGS)
 {
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *) PG_GETARG_POINTER(0);
+	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
 	Cohorts all;
 
 	if (c == NULL)

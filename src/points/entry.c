@@ -255,16 +255,16 @@ may_be_there(const Ledger *ledger, Relation entries, const LedgerAccount *accoun
 }
 
 /*
- * The entry with this kind, source and reference. A source of NULL stands for any; two that match raise.
+ * The entry with this kind, source and reference, when it stands in points_entry
  */
-bool
-ledger_find_reference(const Ledger *ledger,
-					  Relation entries,
-					  const LedgerAccount *account,
-					  PointsKind kind,
-					  const char *source,
-					  const char *reference,
-					  PointsEntry *found)
+static bool
+find_live(const Ledger *ledger,
+		  Relation entries,
+		  const LedgerAccount *account,
+		  PointsKind kind,
+		  const char *source,
+		  const char *reference,
+		  PointsEntry *found)
 {
 	LedgerColumn columns[3] = {COL_KIND, COL_REFERENCE, COL_SOURCE};
 	Datum values[3];
@@ -324,6 +324,23 @@ ledger_find_reference(const Ledger *ledger,
 	ledger_leaf_close(whole, entries);
 	UnregisterSnapshot(snapshot);
 	return any;
+}
+
+/*
+ * The entry with this kind, source and reference, be it archived. A source of NULL stands for any; two that match raise.
+ */
+bool
+ledger_find_reference(const Ledger *ledger,
+					  Relation entries,
+					  const LedgerAccount *account,
+					  PointsKind kind,
+					  const char *source,
+					  const char *reference,
+					  PointsEntry *found)
+{
+	return find_live(ledger, entries, account, kind, source, reference, found) ||
+		   (account->archived > 0 && reference != NULL &&
+			ledger_archive_find(ledger, entries, account, kind, source, reference, found));
 }
 
 static int

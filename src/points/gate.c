@@ -139,6 +139,8 @@ check_historical(Ledger *ledger, Relation rel, LedgerAccount *account, const Poi
 
 	if (entry->seq < 1)
 		refuse_forged(entry, "seq starts at 1");
+	if (entry->seq <= account->archived)
+		refuse_forged(entry, "it is in the archive");
 	if (entry->seq == 1)
 		previous = zeros;
 	else if (ledger_find_seq(ledger, rel, account, entry->seq - 1, &before))
@@ -348,7 +350,8 @@ points_gate(PG_FUNCTION_ARGS)
 }
 
 /*
- * Refuses UPDATE, DELETE and TRUNCATE of what must stay: fires ALWAYS, so under replica role too
+ * Refuses UPDATE, DELETE and TRUNCATE of what must stay: fires ALWAYS, so under replica role too. Only what the archive's own code
+ * is moving at this moment may go.
  */
 PG_FUNCTION_INFO_V1(points_immutable);
 Datum
@@ -360,6 +363,10 @@ points_immutable(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"points_immutable\" was not called as a trigger")));
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && TRIGGER_FIRED_BEFORE(trigger->tg_event) &&
+		ledger_archive_opened(trigger->tg_relation,
+							  TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL))
+		return PointerGetDatum(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL);
 	ereport(ERROR,
 			(errcode(ERRCODE_POINTS_IMMUTABLE),
 			 errmsg("table \"%s\" is append-only: %s is refused",

@@ -137,6 +137,9 @@ ledger_open(Relation entries)
 		free_plan(&ledger->hold_resolve);
 		free_plan(&ledger->hold_close);
 		free_plan(&ledger->insert);
+		free_plan(&ledger->archived);
+		for (int i = 0; i < LEDGER_ARCHIVE_PLANS; i++)
+			free_plan(&ledger->archive[i]);
 		ledger->owner = entries->rd_rel->relowner;
 		ledger->account = store_referenced_table(entries, "points_account");
 		if (!OidIsValid(ledger->account))

@@ -60,6 +60,7 @@ typedef enum AccountColumn
 	ACC_HEAD,
 	ACC_NEXT_DUE,
 	ACC_CLOSED,
+	ACC_ARCHIVED,
 	ACCOUNT_COLUMNS
 } AccountColumn;
 #define ACC_NUMBERS ACC_LOTS		  /* from seq to here all are counts */
@@ -80,6 +81,9 @@ typedef struct LedgerProgram
 	int hold_minutes; /* 0: holds never lapse by themselves */
 	pg_tz *zone;
 } LedgerProgram;
+
+/* Statements that move entries into the archive and back. */
+#define LEDGER_ARCHIVE_PLANS 10
 
 /* What the C code keeps of a ledger from call to call. */
 typedef struct Ledger
@@ -111,6 +115,8 @@ typedef struct Ledger
 	SPIPlanPtr hold_resolve;
 	SPIPlanPtr hold_close;
 	SPIPlanPtr insert;
+	SPIPlanPtr archived; /* finds an archived entry by its reference */
+	SPIPlanPtr archive[LEDGER_ARCHIVE_PLANS];
 	MemoryContext program_context;
 	List *programs;
 } Ledger;
@@ -123,6 +129,7 @@ typedef struct LedgerAccount
 	const LedgerProgram *rules;
 	PointsState state;
 	int64 stored_seq; /* as in the table */
+	int64 archived;	  /* entries up to this one stand in the archive */
 	List *entries;	  /* PointsEntry *, in the order of seq, not yet in the table */
 	bool moving;	  /* its points go to the same person's other account: also those that only count */
 	ItemPointerData tid;
@@ -200,6 +207,20 @@ extern void ledger_reversals(const Ledger *ledger,
 							 int64 before,
 							 int64 *reversed,
 							 TimestampTz *available_at);
+
+/* archive.c */
+extern bool ledger_archive_find(const Ledger *ledger,
+								Relation entries,
+								const LedgerAccount *account,
+								PointsKind kind,
+								const char *source,
+								const char *reference,
+								PointsEntry *found);
+extern int64 ledger_archive_left(Relation entries, const LedgerAccount *account, const PointsEntry *found);
+extern bool ledger_archive_any(Relation entries);
+extern bool ledger_archive_opened(Relation rel, HeapTuple row);
+extern void ledger_read_start(HeapTuple row, TupleDesc desc, PointsState *state);
+extern const char *const ledger_start_columns;
 
 /* leaf.c */
 extern Relation ledger_leaf_open(const Ledger **ledger, Relation entries, int64 customer_id);

@@ -53,6 +53,10 @@ find_entry(Orders *orders, const OrderJob *job, int64 customer_id, PointsKind ki
 {
 	LedgerAccount account = {.customer_id = customer_id, .program = job->key.program};
 
+	/* Which of its entries are archived the account would say; where there is an archive at all, it is looked at. */
+	if (ledger_archive_any(orders->posting.entries))
+		account.archived = PG_INT64_MAX;
+
 	return ledger_find_reference(
 		orders->posting.ledger, orders->posting.entries, &account, kind, ORDER_SOURCE, job->reference, found);
 }

@@ -104,6 +104,18 @@ order_lines(OrderPosting *posting, OrderJob *job)
 }
 
 /*
+ * An entry of the order is in the archive
+ */
+static void
+raise_archived(const PointsEntry *entry, int64 seq)
+{
+	PointsRefusal refusal = {0};
+
+	(void) points_refuse_archived(&refusal, entry, seq);
+	points_raise(&refusal);
+}
+
+/*
  * What is left of an earning
  */
 static int64
@@ -319,6 +331,8 @@ settle_carried(OrderPosting *posting, LedgerAccount *account, OrderJob *job, Lis
 	{
 		PointsEntry earn;
 
+		if (seq <= account->archived)
+			raise_archived(&job->key, seq);
 		if (ledger_find_seq(posting->ledger, posting->entries, account, seq, &earn) && earn.kind == POINTS_EARN &&
 			strcmp(earn.source, ORDER_SOURCE) == 0)
 			points -= refund_points(posting, account, job, &earn, points);
@@ -334,9 +348,19 @@ settle(OrderPosting *posting, LedgerAccount *account, OrderJob *job)
 	List *earns = NIL;
 	OrderRule rule = *job->rule;
 	Carried carried = {0};
+	PointsEntry archived;
 	int64 wanted;
 	int64 have = 0;
 
+	/* What an archived earning gave cannot be brought to anything else. */
+	if (account->archived > 0 && ledger_archive_find(posting->ledger,
+													 posting->entries,
+													 account,
+													 POINTS_EARN,
+													 ORDER_SOURCE,
+													 job->reference,
+													 &archived))
+		raise_archived(&archived, archived.seq);
 	if (account->state.seq > 0)
 		earns =
 			ledger_find_family(posting->ledger, posting->entries, account, POINTS_EARN, ORDER_SOURCE, job->reference);

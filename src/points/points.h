@@ -23,6 +23,7 @@
 #define ERRCODE_POINTS_FORGED MAKE_SQLSTATE('C', 'P', '0', '1', '0')
 #define ERRCODE_POINTS_NOT_ALLOWED MAKE_SQLSTATE('C', 'P', '0', '1', '1')
 #define ERRCODE_POINTS_BYPASSED MAKE_SQLSTATE('C', 'P', '0', '1', '2')
+#define ERRCODE_POINTS_ARCHIVED MAKE_SQLSTATE('C', 'P', '0', '1', '4')
 
 /* A moment that is not given. */
 #define POINTS_NO_TIME DT_NOBEGIN
@@ -169,6 +170,7 @@ extern bool points_refuse_points(PointsRefusal *refusal, const PointsEntry *entr
 extern bool points_refuse_overflow(PointsRefusal *refusal, const PointsEntry *entry);
 extern bool points_refuse_insufficient(
 	PointsRefusal *refusal, const PointsState *state, const PointsEntry *entry, int64 points);
+extern bool points_refuse_archived(PointsRefusal *refusal, const PointsEntry *entry, int64 seq);
 extern bool points_refuse_target(PointsRefusal *refusal, const PointsEntry *entry, const char *wanted);
 extern bool points_refuse_reversed(PointsRefusal *refusal, const PointsEntry *entry, int64 left);
 

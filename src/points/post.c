@@ -153,6 +153,8 @@ all_points(const Ledger *ledger, Relation entries, const LedgerAccount *account,
 	int64 reversed;
 	TimestampTz available_at;
 
+	if (found->reverses != 0 && found->kind != POINTS_MATURE && found->seq <= account->archived)
+		return ledger_archive_left(entries, account, found);
 	if (found->reverses == 0 || found->kind == POINTS_MATURE ||
 		!ledger_find_seq(ledger, entries, account, found->reverses, &target))
 		return found->points;
@@ -330,7 +332,8 @@ ledger_post(Ledger *ledger,
 	if (!given[COL_OCCURRED_AT])
 		entry->occurred_at = GetCurrentTransactionStartTimestamp();
 
-	if (account->unused != entry &&
+	/* Nobody can have used a reference that is new, but in the archive, which no unique index guards. */
+	if ((account->unused != entry || account->archived > 0) &&
 		ledger_find_reference(ledger, entries, account, entry->kind, entry->source, entry->reference, found))
 	{
 		const char *field = ledger_difference(ledger, entries, account, entry, given, found);
@@ -366,8 +369,18 @@ ledger_post(Ledger *ledger,
 		case POINTS_REFUND:
 		case POINTS_RESTORE:
 		case POINTS_MATURE:
+			if (!resolves && entry->reverses > 0 && entry->reverses <= account->archived)
+			{
+				(void) points_refuse_archived(refusal, entry, entry->reverses);
+				return LEDGER_REFUSED;
+			}
 			if (find_target(ledger, entries, account, entry, &target))
 			{
+				if (!resolves && target.seq <= account->archived)
+				{
+					(void) points_refuse_archived(refusal, entry, target.seq);
+					return LEDGER_REFUSED;
+				}
 				context.target = &target;
 				if (!resolves)
 					ledger_reversals(ledger,

@@ -88,6 +88,16 @@ points_refuse_target(PointsRefusal *refusal, const PointsEntry *entry, const cha
 }
 
 bool
+points_refuse_archived(PointsRefusal *refusal, const PointsEntry *entry, int64 seq)
+{
+	return points_refuse(refusal,
+				  ERRCODE_POINTS_ARCHIVED,
+				  psprintf("entry " INT64_FORMAT " is in the archive", seq),
+				  points_whose(entry),
+				  "points_restore_archive(customer_id, program) brings the account's entries back; then repeat this.");
+}
+
+bool
 points_refuse_reversed(PointsRefusal *refusal, const PointsEntry *entry, int64 left)
 {
 	return points_refuse(refusal,

@@ -85,40 +85,13 @@ report_replay(Verification *v, const Replay *replay, int64 seq, const char *find
 static void
 replay_next(Verification *v, Replay *replay, const PointsEntry *entry)
 {
-	PointsContext context = {.spendable = true, .allow_debt = entry->shortfall == 0};
-	PointsEntry target_entry;
-	Target *target = entry->reverses > 0 ? replay_find_target(replay, entry->reverses) : NULL;
-	const char *why;
+	const char *why = replay_apply(&v->table, replay, entry);
 
-	if (target != NULL)
-	{
-		memset(&target_entry, 0, sizeof(PointsEntry));
-		target_entry.seq = target->seq;
-		target_entry.kind = target->kind;
-		target_entry.points = target->points;
-		target_entry.expires_at = target->kind == POINTS_EARN ? target->of.expires_at : POINTS_NO_TIME;
-		if (target->kind != POINTS_EARN)
-			target_entry.lots = (PointsLots){target->lot_count, target->lot_count, target->of.lot};
-		context.target = &target_entry;
-		context.reversed = target->reversed;
-		context.target_available = target->available_at;
-	}
-	why = points_replay(&replay->state, entry, &context);
 	if (why != NULL)
 	{
 		report_replay(v, replay, entry->seq, why);
 		replay->failed = true;
-		return;
 	}
-	if (target != NULL)
-	{
-		if (entry->kind == POINTS_REFUND || entry->kind == POINTS_RESTORE)
-			target->reversed += entry->points;
-		else if (entry->kind == POINTS_MATURE)
-			target->available_at = entry->available_at;
-	}
-	if (entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE)
-		replay_add_target(&v->table, replay, entry);
 }
 
 /*
@@ -221,6 +194,16 @@ compare_account(Verification *v, Replay *replay, Datum *value, bool *isnull)
 	TimestampTz due = points_next_due(state);
 	bytea *head;
 
+	if (DatumGetInt64(value[c[ACC_ARCHIVED] - 1]) != replay->start)
+	{
+		report_replay(v,
+					  replay,
+					  replay->start + 1,
+					  psprintf("the account says that entries to " INT64_FORMAT " are archived, points_start " INT64_FORMAT,
+							   DatumGetInt64(value[c[ACC_ARCHIVED] - 1]),
+							   replay->start));
+		return;
+	}
 	if (DatumGetInt64(value[c[2] - 1]) > state->seq)
 	{
 		report_replay(v,
@@ -299,6 +282,61 @@ static inline bool
 in_part(int64 customer_id, uint32 part, uint32 parts)
 {
 	return parts == 1 || (uint64) customer_id % parts == part;
+}
+
+/*
+ * Archived accounts go on from the last of their starts
+ */
+static void
+read_starts(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint32 parts)
+{
+	Oid relid = store_sibling_if_any(v->entries, "points_start");
+	Relation rel;
+	TupleDesc desc;
+	AttrNumber customer;
+	AttrNumber program;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	MemoryContext old;
+
+	if (!OidIsValid(relid))
+		return;
+	rel = table_open(relid, AccessShareLock);
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(rel));
+	desc = RelationGetDescr(rel);
+	customer = store_column(rel, "customer_id");
+	program = store_column(rel, "program");
+	scan = begin_scan(rel,
+					  ledger_find_index(rel, 3, (AttrNumber[]){customer, program, store_column(rel, "seq")}),
+					  customer,
+					  program,
+					  filter_null,
+					  filter);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool null;
+		int64 customer_id = DatumGetInt64(heap_getattr(tuple, customer, desc, &null));
+		PointsState state;
+		Replay *replay;
+		int place;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!in_part(customer_id, part, parts) || (v->whole != NULL && !ledger_leaf_keeps(v->whole, v->entries, customer_id)))
+			continue;
+		old = MemoryContextSwitchTo(v->keep);
+		ledger_read_start(tuple, desc, &state);
+		place = find_program(v, TextDatumGetCString(heap_getattr(tuple, program, desc, &null)));
+		replay = replay_find(&v->table, replay_hash(customer_id, place), customer_id, place);
+		if (state.seq > replay->start)
+		{
+			replay->start = state.seq;
+			replay->state = state;
+		}
+		MemoryContextSwitchTo(old);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 /*
@@ -381,6 +419,7 @@ verify_part(Verification *v, bool *filter_null, Datum *filter, uint32 part, uint
 	int count;
 
 	replay_table_begin(&v->table, v->keep, expected);
+	read_starts(v, filter_null, filter, part, parts);
 	scan = begin_scan(v->entries, v->ledger->primary_key, customer, v->ledger->column[COL_PROGRAM], filter_null, filter);
 	do
 	{

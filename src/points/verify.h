@@ -6,6 +6,8 @@
 
 #include "points/ledger.h"
 
+#include "utils/portal.h"
+
 /* What later entries may refer to: an earning, a redemption, a capture. The latter two have lots, the first has dates. */
 typedef struct Target
 {
@@ -27,6 +29,7 @@ typedef struct Replay
 {
 	int64 customer_id;
 	int program; /* its place among the names */
+	int64 start; /* entries up to this one are archived */
 	bool failed;
 	bool has_account;
 	int target_count;
@@ -61,6 +64,14 @@ extern void replay_prefetch(const ReplayTable *table, uint32 hash);
 extern Replay *replay_find(ReplayTable *table, uint32 hash, int64 customer_id, int program);
 extern Replay *replay_at(const ReplayTable *table, uint32 index);
 extern Target *replay_find_target(const Replay *replay, int64 seq);
+extern const char *replay_apply(ReplayTable *table, Replay *replay, const PointsEntry *entry);
 extern void replay_add_target(ReplayTable *table, Replay *replay, const PointsEntry *entry);
+
+/* archive.c; entries that are read together, and that make a row of the archive at most */
+#define ARCHIVE_FETCH 1000
+extern Relation archive_root(Relation entries);
+extern void archive_columns(Ledger *ledger);
+extern char *archive_entry_columns(const char *alias);
+extern Portal archive_cursor(Relation root, const char *sql, int count, Oid *types, Datum *values, const char *nulls);
 
 #endif

@@ -206,3 +206,42 @@ replay_add_target(ReplayTable *table, Replay *replay, const PointsEntry *entry)
 		target->lot_count = entry->lots.count;
 	}
 }
+
+/*
+ * Apply the next entry of an account: NULL, or what is wrong with it
+ */
+const char *
+replay_apply(ReplayTable *table, Replay *replay, const PointsEntry *entry)
+{
+	PointsContext context = {.spendable = true, .allow_debt = entry->shortfall == 0};
+	PointsEntry target_entry;
+	Target *target = entry->reverses > 0 ? replay_find_target(replay, entry->reverses) : NULL;
+	const char *why;
+
+	if (target != NULL)
+	{
+		memset(&target_entry, 0, sizeof(PointsEntry));
+		target_entry.seq = target->seq;
+		target_entry.kind = target->kind;
+		target_entry.points = target->points;
+		target_entry.expires_at = target->kind == POINTS_EARN ? target->of.expires_at : POINTS_NO_TIME;
+		if (target->kind != POINTS_EARN)
+			target_entry.lots = (PointsLots){target->lot_count, target->lot_count, target->of.lot};
+		context.target = &target_entry;
+		context.reversed = target->reversed;
+		context.target_available = target->available_at;
+	}
+	why = points_replay(&replay->state, entry, &context);
+	if (why != NULL)
+		return why;
+	if (target != NULL)
+	{
+		if (entry->kind == POINTS_REFUND || entry->kind == POINTS_RESTORE)
+			target->reversed += entry->points;
+		else if (entry->kind == POINTS_MATURE)
+			target->available_at = entry->available_at;
+	}
+	if (entry->kind == POINTS_EARN || entry->kind == POINTS_REDEEM || entry->kind == POINTS_CAPTURE)
+		replay_add_target(table, replay, entry);
+	return NULL;
+}

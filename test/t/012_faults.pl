@@ -37,12 +37,15 @@ $node->safe_psql('origin', q{
     SET search_path = shop, crm, pg_temp;
     SELECT install_preset('textbook');
     INSERT INTO customer (customer_id, joined_at) SELECT i, timestamptz '2024-01-01 00:00+00' FROM generate_series(1, 1500) i;
+    INSERT INTO customer (customer_id, joined_at) SELECT i, timestamptz '2024-01-01 00:00+00' FROM generate_series(2001, 2300) i;
     INSERT INTO purchase (customer_id, channel, order_no, status, amount, ordered_at, paid_at, completed_at)
     SELECT 1 + i % 1500, 'mall', 'n' || i, 'completed', 100 + i % 900, t, t, t
     FROM generate_series(1, 3000) i, LATERAL (SELECT timestamptz '2025-01-01 00:00+00' + i * interval '3 hours' AS t) t;
     SELECT count(earn(c, 100, 'gift', 'due', expires_at => now() + interval '30 days')),
         count(earn(c, 50, 'gift', 'later', available_at => now() + interval '40 days')),
         count(hold(c, 10, 'gift', 'held', expires_at => now() + interval '20 days')) FROM generate_series(1, 1500) c;
+    SELECT count(earn(c, 10 * i, 'past', 'e' || i, program => 'growth', expires_at => 'infinity', as_of => timestamptz '2021-01-01 00:00+00' + i * interval '1 day')) FROM generate_series(2001, 2300) c, generate_series(1, 8) i;
+    SELECT count(*) FROM points_checkpoint();
     UPDATE customer SET tags = tags + 'old' + ('n:' || customer_id % 5);
     SELECT tag_customers((SELECT audience_agg(customer_id) FROM customer), 'short', NULL, '2027-06-01');
     INSERT INTO automation (automation, name, trigger, since, active) VALUES ('welcome', 'welcome', 'joined', '2023-12-01', true);
@@ -66,6 +69,8 @@ my $state = q{
     SELECT md5(string_agg(c.customer_id || c.tags::text, ',' ORDER BY c.customer_id)) FROM shop.customer c;
     SELECT count(*), md5(string_agg(t.customer_id || coalesce(t.from_tier, '') || t.to_tier, ',' ORDER BY t.customer_id, t.to_tier)) FROM shop.tier_change t;
     SELECT count(*) FROM shop.lifecycle_change;
+    SELECT count(*), sum(archived) FROM shop.points_account;
+    SELECT md5(string_agg(e::text, ',' ORDER BY e.customer_id, e.program, e.seq)) FROM shop.points_entry_all e WHERE e.customer_id > 2000;
     SELECT count(*), max(automation) FROM shop.automation_log;
     SELECT count(*) > 0 FROM shop.change_event;
     SELECT count(*) FROM shop.interaction;
@@ -75,6 +80,7 @@ my @procedures = (
     [ 'expire_points', q{CALL shop.expire_points('2028-01-01', batch => 100)} ],
     [ 'mature_points', q{CALL shop.mature_points('2028-01-01', batch => 100)} ],
     [ 'release_overdue_holds', q{CALL shop.release_overdue_holds('2028-01-01', batch => 100)} ],
+    [ 'archive_points', q{CALL shop.archive_points('2023-01-01', batch => 20)} ],
     [ 'evaluate_tiers', q{CALL shop.evaluate_tiers('2028-01-01', batch => 100)} ],
     [ 'apply_tag_rules', q{CALL shop.apply_tag_rules('2028-01-01', batch => 100)} ],
     [ 'record_lifecycle', q{CALL shop.record_lifecycle('2028-01-01', batch => 100)} ],
