@@ -90,7 +90,8 @@ SELECT t_parts.install_preset('textbook');
 BEGIN;
 SELECT pg_temp.work('t_whole');
 SELECT pg_temp.work('t_parts');
-SELECT d.* FROM unnest('{customer,customer_summary,purchase,purchase_item,purchase_refund,purchase_number,points_account,points_entry,tier_member,tier_change,identity,customer_360,purchase_total}'::text[]) r,
+-- How many there are depends on the day of the test, as tiers are judged up to now.
+SELECT d.relation, d.whole > 0 AS some, d.missing, d.more FROM unnest('{customer,customer_summary,purchase,purchase_item,purchase_refund,purchase_number,points_account,points_entry,tier_member,tier_change,identity,customer_360,purchase_total}'::text[]) r,
     pg_temp.differ(r, CASE r WHEN 'tier_change' THEN '{booked_at,before}'::text[] ELSE '{}' END) d;
 SELECT count(*) AS differ FROM (SELECT line, reason FROM t_found WHERE store = 't_whole' EXCEPT SELECT line, reason FROM t_found WHERE store = 't_parts') d;
 SELECT line, reason FROM t_found WHERE store = 't_parts';
