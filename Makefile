@@ -16,6 +16,7 @@ DEPS = $(C_FILES:.c=.d)
 KIT_SQL := $(sort $(wildcard sql/kit/*.sql))
 STORE_SQL := $(sort $(wildcard sql/store/*.sql))
 SEED_SQL := $(sort $(wildcard sql/seed/*.sql))
+DISTRIBUTED_SQL := $(sort $(wildcard sql/distributed/*.sql sql/distributed/part/*.sql))
 INSTALL_SQL = crm--$(EXTVERSION).sql
 UPGRADE_SQL = $(notdir $(wildcard sql/upgrade/crm--*--*.sql))
 DATA_built = $(INSTALL_SQL) $(UPGRADE_SQL)
@@ -52,7 +53,7 @@ endif
 # The version is passed on the command line, so a new one rebuilds everything.
 $(OBJS): crm.control
 
-$(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL) $(wildcard sql/upgrade/store--*.sql)
+$(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL) $(DISTRIBUTED_SQL) $(wildcard sql/upgrade/store--*.sql)
 	sh tools/join-sql.sh > $@.tmp && mv $@.tmp $@
 
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)

@@ -30,6 +30,8 @@ wrap() {
 	printf "COMMENT ON FUNCTION %s() IS '%s';\n" "$name" "$comment"
 }
 wrap store_script 'the SQL that makes the tables, views, functions and triggers of a store; run by create_store' sql/store/*.sql
+wrap part_script 'the SQL that make_parts runs last in each part of a distributed store' sql/distributed/part/*.sql
+wrap distributed_script 'the SQL that distribute_store runs last: what of a distributed store is answered by its parts, or by tables that only it has' sql/distributed/*.sql
 wrap seed_script 'the SQL that fills the configuration tables of a new store; run by create_store when seed is true' sql/seed/*.sql
 
 # The steps that lead an older store to this version: sql/upgrade/store--X--Y.sql

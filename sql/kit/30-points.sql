@@ -116,6 +116,21 @@ LANGUAGE c AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION points_transfer(regclass, bigint, bigint, text, text, bigint, bigint, text, text, timestamptz, bytea) IS
 'moves points between two accounts of a ledger, keeping the expiry of their lots (to_points are spread over them by largest remainder); note_hash, which may be null, goes into the transfer_out, whose seq is given. For the owner of the table';
 
+CREATE FUNCTION points_transfer_out(entries regclass, customer_id bigint, to_customer_id bigint, program text, to_program text,
+                                    points bigint, source text, reference text, as_of timestamptz, note_hash bytea,
+                                    OUT seq bigint, OUT lots points_lots)
+RETURNS record
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION points_transfer_out(regclass, bigint, bigint, text, text, bigint, text, text, timestamptz, bytea) IS
+'one side of a transfer in a distributed store: posts the transfer_out on the shard of the giver and gives its number and what the other side gets; lots is null when the entry was there. For the owner of the table';
+
+CREATE FUNCTION points_transfer_in(entries regclass, customer_id bigint, from_customer_id bigint, program text, from_program text,
+                                   points bigint, source text, reference text, as_of timestamptz, lots points_lots)
+RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION points_transfer_in(regclass, bigint, bigint, text, text, bigint, text, text, timestamptz, points_lots) IS
+'the other side: posts the transfer_in on the shard of the receiver, in the same transaction. For the owner of the table';
+
 CREATE FUNCTION points_move(entries regclass, customer_id bigint, to_customer_id bigint, program text, most bigint, source text, reference text)
 RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME';

@@ -17,6 +17,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '\x01'::bytea || int8send(customer_id) || int4send(octet_length(program)) || convert_to(program, 'UTF8') || int8send(seq) || head;
 COMMENT ON FUNCTION points_leaf(bigint, text, bigint, bytea) IS 'what a checkpoint''s tree holds of an account: a byte 01, customer_id (8 bytes), length (4) and bytes of program, seq (8), hash of that entry (32)';
 
+CREATE FUNCTION points_part_leaf(place bigint, changed bigint, root bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '\x03'::bytea || int8send(place) || int8send(changed) || root;
+COMMENT ON FUNCTION points_part_leaf(bigint, bigint, bytea) IS 'what the tree of a checkpoint of a distributed store holds of a part: a byte 03, its place in the order of hashes from 0 (8 bytes), how many accounts changed there (8), root of the tree over those (32)';
+
 CREATE FUNCTION points_root(previous bytea, tree_root bytea, checkpoint bigint, taken_at timestamptz, accounts bigint, entries bigint, changed bigint) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN sha256('\x02'::bytea || coalesce(previous, decode(repeat('00', 32), 'hex')) || tree_root || int8send(checkpoint)

@@ -65,7 +65,7 @@ BEGIN
         SELECT k.oid, k.relname,
                CASE WHEN k.relname = 'identity' THEN 'external_id'
                     -- Codes wait for whoever redeems next, whichever customer that is.
-                    WHEN k.relname = 'reward_code' THEN 'every node'
+                    WHEN k.relname IN ('reward_code', 'part_key', 'points_checkpoint_part') THEN 'every node'
                     WHEN k.relname = 'tag_audience_change' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attname = 'customer_id' AND NOT a.attisdropped)
                     THEN 'customer_id' ELSE 'every node' END AS kind
         FROM pg_class k
@@ -93,6 +93,10 @@ BEGIN
                                       OR coalesce(array_position(c.columns, 'customer_id') <> array_position(c.refers, 'customer_id'), true)) THEN
                     dropped := dropped || format('%s: %s', c.conname, pg_get_constraintdef(c.oid));
                     steps := steps || format('ALTER TABLE %s DROP CONSTRAINT %I', relation, c.conname);
+                ELSIF t.relname = 'points_checkpoint_leaf' AND t.kind = 'customer_id' THEN
+                    -- The root of a checkpoint is known when all parts have written their leaves.
+                    steps := steps || format('ALTER TABLE %s DROP CONSTRAINT %I', relation, c.conname)
+                             || format('ALTER TABLE %s ADD CONSTRAINT %I %s DEFERRABLE INITIALLY DEFERRED', relation, c.conname, pg_get_constraintdef(c.oid));
                 ELSIF c.confupdtype <> 'a' AND t.kind = 'customer_id' THEN
                     -- A row's customer never changes on Citus, and it takes no ON UPDATE action beside that.
                     steps := steps || format('ALTER TABLE %s DROP CONSTRAINT %I', relation, c.conname)
@@ -232,12 +236,28 @@ BEGIN
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true), set_config('citus.enable_unsafe_triggers', 'on', true),
             set_config('citus.enable_ddl_propagation', 'off', true), set_config('citus.enable_local_reference_table_foreign_keys', 'off', true), set_config('citus.shard_count', shards::text, true);
 
+    -- What the parts are made of: the functions and views as they are now.
+    EXECUTE format('CREATE TABLE %I.part_statement (n bigint PRIMARY KEY, statement text NOT NULL)', store);
+    EXECUTE format('COMMENT ON TABLE %I.part_statement IS %L', store, 'the statements that make the parts of this store; crm.make_parts() runs them');
+    EXECUTE format('CREATE TABLE %I.store_part (customer_id bigint PRIMARY KEY, part bigint NOT NULL)', store);
+    EXECUTE format('COMMENT ON TABLE %I.store_part IS %L', store, 'a row on each shard: the number of the part, and a number, which need be no customer''s, that is kept there');
+    EXECUTE format('CREATE TABLE %I.part_key (part bigint PRIMARY KEY, place bigint NOT NULL, customer_id bigint NOT NULL)', store);
+    EXECUTE format('COMMENT ON TABLE %I.part_key IS %L', store, 'the rows of store_part on every node, with the place of each part in the order of hashes');
+    EXECUTE format('CREATE TABLE %I.points_checkpoint_part (checkpoint bigint, place bigint, part bigint NOT NULL, changed bigint NOT NULL, root bytea NOT NULL, PRIMARY KEY (checkpoint, place))', store);
+    EXECUTE format('COMMENT ON TABLE %I.points_checkpoint_part IS %L', store, 'the trees of a checkpoint, one a part: points_checkpoint.tree_root is the root over theirs');
+    EXECUTE format('ALTER TABLE %1$I.part_statement OWNER TO %2$I; ALTER TABLE %1$I.store_part OWNER TO %2$I; ALTER TABLE %1$I.part_key OWNER TO %2$I; ALTER TABLE %1$I.points_checkpoint_part OWNER TO %2$I', store, pg_get_userbyid(owner));
+    EXECUTE format('INSERT INTO %I.part_statement SELECT s.n, s.statement FROM crm.part_statements(%L) s', store, store);
+
     -- Rows are copied to the shards as they are: no trigger fires for them.
     SELECT array_agg(d.step ORDER BY g.tgrelid, g.tgname, d.n) INTO triggers
     FROM pg_trigger g JOIN pg_class k ON k.oid = g.tgrelid
     CROSS JOIN LATERAL (VALUES
-        (1, pg_get_triggerdef(g.oid)),
-        (2, CASE g.tgenabled WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
+        -- Citus makes no trigger on shards that fires on TRUNCATE too: that becomes one of its own.
+        (1, replace(pg_get_triggerdef(g.oid), ' OR TRUNCATE ON ', ' ON ')),
+        (2, CASE WHEN pg_get_triggerdef(g.oid) LIKE '% OR TRUNCATE ON %'
+                 THEN regexp_replace(replace(pg_get_triggerdef(g.oid), format('TRIGGER %I ', g.tgname), format('TRIGGER %I ', g.tgname || '_truncate')),
+                                     ' (BEFORE|AFTER) .* OR TRUNCATE ON ', ' \1 TRUNCATE ON ') END),
+        (3, CASE g.tgenabled WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
                              WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', g.tgrelid::regclass, g.tgname) END)) d (n, step)
     WHERE k.relnamespace = schema AND NOT g.tgisinternal AND g.tgparentid = 0 AND d.step IS NOT NULL;
     FOR t IN
@@ -331,7 +351,12 @@ BEGIN
     FOREACH step IN ARRAY triggers LOOP
         EXECUTE step;
     END LOOP;
-    FOR v IN SELECT * FROM pg_temp.crm_distribution_view w ORDER BY w.oid LOOP
+    PERFORM crm.make_parts(store);
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
+    PERFORM crm.run_script(crm.distributed_script());
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- But those that the script has made.
+    FOR v IN SELECT * FROM pg_temp.crm_distribution_view w WHERE pg_get_viewdef(w.oid) !~ '\mFROM\M' ORDER BY w.oid LOOP
         PERFORM set_config('citus.enable_ddl_propagation', CASE WHEN v.here THEN 'off' ELSE 'on' END, true);
         EXECUTE v.definition;
     END LOOP;

@@ -517,7 +517,7 @@ BEGIN
             INSERT INTO tier_member AS w (customer_id, tier, since, basis, period_end, judged_at, lock_until, peak, last_change, rests_on)
             SELECT l.customer_id, l.new_tier, l.at, ''earned'', l.new_end, greatest(l.new_end, l.lock_until), l.lock_until, greatest(l.peak, l.new_seq), l.last_change + 1, l.last_change + 1
             FROM l ORDER BY l.customer_id
-            ON CONFLICT ON CONSTRAINT tier_member_pkey DO UPDATE
+            ON CONFLICT (customer_id) DO UPDATE
             SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, period_end = EXCLUDED.period_end, judged_at = EXCLUDED.judged_at,
                 peak = EXCLUDED.peak, last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on
             RETURNING 1

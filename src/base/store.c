@@ -7,6 +7,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -180,6 +181,31 @@ store_sibling_if_any(Relation rel, const char *name)
 	return get_relname_relid(psprintf("%s_" INT64_FORMAT, name, shard.id), RelationGetNamespace(rel));
 }
 
+/*
+ * The schema in which the functions beside rel stand: of a shard, the part of its store with the same customers
+ */
+static Oid
+function_schema(Relation rel)
+{
+	Oid customer = get_relname_relid("customer", RelationGetNamespace(rel));
+	Oid catalog;
+	Shard own;
+	Shard shard;
+	Oid part;
+
+	if (!OidIsValid(customer) || !find_own_shard(rel, &catalog, &own) || !find_shard(catalog, 0, customer, own.min, &shard))
+		return RelationGetNamespace(rel);
+	part = get_namespace_oid(
+		psprintf("%s_part_" INT64_FORMAT, get_namespace_name(RelationGetNamespace(rel)), shard.id), true);
+	return OidIsValid(part) ? part : RelationGetNamespace(rel);
+}
+
+bool
+store_runs_here(Relation rel)
+{
+	return !store_is_shard(rel) || function_schema(rel) != RelationGetNamespace(rel);
+}
+
 char *
 store_query(Relation rel, const char *query)
 {
@@ -204,7 +230,7 @@ store_query(Relation rel, const char *query)
 		appendStringInfoString(&text,
 							   OidIsValid(relid)
 								   ? store_qualified_name(relid)
-								   : quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), name));
+								   : quote_qualified_identifier(get_namespace_name(function_schema(rel)), name));
 		query = end;
 	}
 	return text.data;
@@ -334,4 +360,20 @@ Datum
 is_partitioned(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(get_rel_relkind(PG_GETARG_OID(0)) == RELKIND_PARTITIONED_TABLE);
+}
+
+/*
+ * The shard of another table beside a shard. See shard_sibling in the kit
+ */
+PG_FUNCTION_INFO_V1(shard_sibling);
+Datum
+shard_sibling(PG_FUNCTION_ARGS)
+{
+	Relation rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	Oid sibling = store_sibling_if_any(rel, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+
+	relation_close(rel, AccessShareLock);
+	if (!OidIsValid(sibling))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(sibling);
 }

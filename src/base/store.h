@@ -20,6 +20,9 @@ extern Oid store_sibling_if_any(Relation rel, const char *name);
 /* Is rel a shard of a distributed table? */
 extern bool store_is_shard(Relation rel);
 
+/* Can functions of the store be run for the customers of rel? Of a shard, when its part of the store is there. */
+extern bool store_runs_here(Relation rel);
+
 /* Does Citus keep this table in shards, or a copy of it on every node? */
 extern bool store_is_distributed(Oid relid);
 

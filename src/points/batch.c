@@ -127,8 +127,8 @@ ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count)
 /*
  * Spread points over the lots of others in proportion, by largest remainder; the lots keep their dates
  */
-static PointsLots
-scale_lots(const PointsLots *from, int64 points, int64 to_points)
+PointsLots
+ledger_scale_lots(const PointsLots *from, int64 points, int64 to_points)
 {
 	PointsLots to = {0};
 	int64 given = 0;
@@ -238,7 +238,7 @@ points_transfer(PG_FUNCTION_ARGS)
 						 &refusal);
 	if (result == LEDGER_POSTED)
 	{
-		in->lots = scale_lots(&out_entry->lots, out_entry->points, in->points);
+		in->lots = ledger_scale_lots(&out_entry->lots, out_entry->points, in->points);
 		seq = out_entry->seq;
 		result = ledger_post(ledger,
 							 rel,

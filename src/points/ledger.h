@@ -294,6 +294,9 @@ extern LedgerAccount *ledger_lock_entries(Ledger *ledger, PointsEntry **entries,
 extern void ledger_insert_entries(Ledger *ledger, LedgerAccount *accounts, int count);
 extern void ledger_write_accounts(Ledger *ledger, LedgerAccount *accounts, int count);
 
+/* Points spread over the lots of others in proportion; the lots keep their dates. */
+extern PointsLots ledger_scale_lots(const PointsLots *from, int64 points, int64 to_points);
+
 /* gate.c */
 extern void ledger_queue_push(Oid relid, List *entries);
 extern bool ledger_queue_empty(void);

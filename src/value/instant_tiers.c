@@ -92,8 +92,8 @@ judge_moment(Instant *in, Moment moment, bool recount)
 		return;
 	if (member.judged_at <= moment.at)
 	{
-		/* That SQL reads many customers at once, which Citus refuses on a shard: an ended cycle waits for evaluate_tiers(). */
-		if (!store_is_shard(in->statement->purchase))
+		/* Without the functions of its part of the store, an ended cycle waits for evaluate_tiers(). */
+		if (store_runs_here(in->statement->purchase))
 			judge_ended(in, &before);
 		return;
 	}
@@ -228,7 +228,7 @@ instant_judge_tiers(Instant *in)
 	{
 		PurchaseChange *change = &customer->changes[i];
 
-		if (instant_shrank(change) && !store_is_shard(in->statement->purchase))
+		if (instant_shrank(change) && store_runs_here(in->statement->purchase))
 		{
 			Datum args[3] = {Int64GetDatum(customer->customer_id), PointerGetDatum(change->before->channel),
 							 PointerGetDatum(change->before->order_no)};

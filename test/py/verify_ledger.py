@@ -92,17 +92,14 @@ def check_entries(rows):
         heads[key] = (seq, head)
 
 
-def check_proof(proof, kept_root):
-    program = proof["program"].encode()
-    leaf = b"\1" + i64(proof["customer_id"]) + struct.pack(">I", len(program)) + program + i64(proof["seq"]) + bytes.fromhex(proof["head"])
-    node = hashlib.sha256(b"\0" + leaf).digest()
-    index, last = proof["index"], proof["size"] - 1
+def climb(leaf, index, size, path):
+    """The root that a path leads to from a leaf, and what is wrong on the way."""
+    node, last, wrong = hashlib.sha256(b"\0" + leaf).digest(), size - 1, []
     if not 0 <= index <= last:
-        yield "the leaf is not in the tree"
-    for sibling in map(bytes.fromhex, proof["path"]):
+        wrong.append("the leaf is not in the tree")
+    for sibling in map(bytes.fromhex, path):
         if last == 0:
-            yield "the path is too long"
-            return
+            return node, wrong + ["the path is too long"]
         if index & 1 or index == last:
             node = hashlib.sha256(b"\1" + sibling + node).digest()
             while not index & 1 and index:
@@ -111,7 +108,20 @@ def check_proof(proof, kept_root):
             node = hashlib.sha256(b"\1" + node + sibling).digest()
         index, last = index >> 1, last >> 1
     if last != 0:
-        yield "the path is too short"
+        wrong.append("the path is too short")
+    return node, wrong
+
+
+def check_proof(proof, kept_root):
+    program = proof["program"].encode()
+    leaf = b"\1" + i64(proof["customer_id"]) + struct.pack(">I", len(program)) + program + i64(proof["seq"]) + bytes.fromhex(proof["head"])
+    node, wrong = climb(leaf, proof["index"], proof["size"], proof["path"])
+    yield from wrong
+    # In a store over several nodes each part has a tree of its own, and the checkpoint's is over their roots.
+    part = proof.get("part")
+    if part is not None:
+        node, wrong = climb(b"\3" + i64(part["place"]) + i64(proof["size"]) + node, part["place"], part["parts"], part["path"])
+        yield from wrong
     if node.hex() != proof["tree_root"] or proof["tree_root"] != proof["chain"][0]["tree_root"]:
         yield "the path does not lead to the root of the tree"
     root, number = bytes.fromhex(proof["previous_root"]), proof["checkpoint"]

@@ -1,0 +1,80 @@
+-- How a distributed store asks its parts.
+
+CREATE FUNCTION ask_parts(query text, given text DEFAULT NULL, writes boolean DEFAULT false) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF writes THEN
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    END IF;
+    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L) FROM store_part p', current_schema(), query, given);
+    IF writes THEN
+        -- Citus takes a SELECT for one that reads: by this it knows that every node must be asked whether it can commit.
+        DELETE FROM store_part p WHERE p.part < 0;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION ask_parts(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION ask_parts(text, text, boolean) IS 'runs a query of one text column in every part of the store and gives the rows of all; writes: what it changes commits with the transaction on all nodes';
+
+CREATE FUNCTION part_of(customer_id bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN get_shard_id_for_distribution_column('customer', part_of.customer_id);
+END
+$$;
+COMMENT ON FUNCTION part_of(bigint) IS 'the part of the store that a customer is in, or would be';
+
+CREATE FUNCTION ask_part(part bigint, query text, given text DEFAULT NULL, writes boolean DEFAULT false) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    key bigint := (SELECT k.customer_id FROM part_key k WHERE k.part = ask_part.part);
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L) FROM store_part p WHERE p.customer_id = %L', current_schema(), query, given, key);
+    IF writes THEN
+        EXECUTE format('DELETE FROM store_part p WHERE p.customer_id = %L AND p.part < 0', key);
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION ask_part(bigint, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION ask_part(bigint, text, text, boolean) IS 'runs a query of one text column in one part of the store; writes: what it changes commits with the transaction on all nodes';
+
+-- One row a customer, asked of the part that has the customer: a condition on customer_id goes to one node.
+DO $do$
+DECLARE
+    v text;
+    columns text;
+    picked text;
+BEGIN
+    FOREACH v IN ARRAY ARRAY['customer_360', 'points_balance', 'points_lot'] LOOP
+        SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum),
+               string_agg(format('%s.%I%s', CASE a.attname WHEN 'customer_id' THEN 'c' ELSE 'r' END, a.attname,
+                                 CASE WHEN a.attcollation <> y.typcollation THEN ' COLLATE ' || a.attcollation::regcollation END), ', ' ORDER BY a.attnum) INTO columns, picked
+        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid WHERE a.attrelid = v::regclass AND a.attnum > 0;
+        EXECUTE format($f$
+            CREATE FUNCTION %1$I(id bigint) RETURNS TABLE (%2$s)
+            LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+            SET search_path FROM CURRENT
+            AS $$
+            BEGIN
+                RETURN QUERY EXECUTE format('SELECT v.* FROM %%I.%1$s($1) v', crm.part_schema(%3$L, get_shard_id_for_distribution_column('customer', $1))) USING $1;
+            END
+            $$;
+            REVOKE EXECUTE ON FUNCTION %1$I(bigint) FROM PUBLIC;
+            COMMENT ON FUNCTION %1$I(bigint) IS %4$L;
+            CREATE OR REPLACE VIEW %5$I AS SELECT %6$s FROM customer c CROSS JOIN LATERAL %1$I(c.customer_id) r;
+        $f$, v || '_row', columns, current_schema(), v || ' of one customer, on the node that has it', v, picked);
+        -- Who may read the view may call what it calls, now and when the access is given later.
+        EXECUTE (SELECT string_agg(format('GRANT EXECUTE ON FUNCTION %I(bigint) TO %s', v || '_row', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END), '; ')
+                 FROM (SELECT x.grantee FROM pg_catalog.pg_class k CROSS JOIN LATERAL aclexplode(coalesce(k.relacl, acldefault('r', k.relowner))) x
+                       WHERE k.oid = v::regclass AND x.privilege_type = 'SELECT') g);
+        INSERT INTO access_rule (kind, object_type, object, privilege)
+        SELECT DISTINCT r.kind, 'routine', v || '_row', 'EXECUTE' FROM access_rule r WHERE r.object_type = 'table' AND r.object = v AND r.privilege LIKE 'SELECT%';
+    END LOOP;
+END
+$do$;

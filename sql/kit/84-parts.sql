@@ -1,0 +1,163 @@
+-- The parts of a distributed store: on the node of each shard a schema with views on the shards of one range of customers and the
+-- store's functions over them, so that what joins, ranks or loops over many customers runs there as it does on one node.
+
+CREATE FUNCTION shard_sibling(shard regclass, name text) RETURNS regclass
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION shard_sibling(regclass, text) IS 'the shard with the same customers, or this node''s copy, of the table of this name beside the table of a shard; the table itself when nothing is distributed';
+
+CREATE FUNCTION part_schema(store text, part bigint) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN store || '_part_' || part;
+COMMENT ON FUNCTION part_schema(text, bigint) IS 'the schema of a part of a distributed store, named after the number of its shard of customer';
+
+CREATE FUNCTION part_statements(store text) RETURNS TABLE (n bigint, statement text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema oid := (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store);
+BEGIN
+    -- Names of the store are written without its schema, so that they are found in the part's.
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
+    RETURN QUERY
+        SELECT row_number() OVER (ORDER BY d.oid), d.statement
+        FROM (SELECT p.oid,
+                     regexp_replace(regexp_replace(replace(pg_get_functiondef(p.oid), format('FUNCTION %I.', store), 'FUNCTION '),
+                                                   E'\n SET search_path TO [^\n]*', E'\n SET search_path FROM CURRENT'),
+                                    $r$'points_entry'::regclass$r$, '''@points_entry''::regclass', 'g') AS statement
+              FROM pg_proc p
+              WHERE p.pronamespace = schema AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype
+              UNION ALL
+              SELECT k.oid, format('CREATE TYPE %I AS (%s)', k.relname, (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+                                                                         FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attnum > 0 AND NOT a.attisdropped))
+              FROM pg_class k WHERE k.relnamespace = schema AND k.relkind = 'c'
+              UNION ALL
+              SELECT k.oid, format('CREATE VIEW %I%s AS %s', k.relname, ' WITH (' || array_to_string(k.reloptions, ', ') || ')', pg_get_viewdef(k.oid))
+              FROM pg_class k WHERE k.relnamespace = schema AND k.relkind = 'v') d;
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+END
+$$;
+COMMENT ON FUNCTION part_statements(text) IS 'the statements that make the functions and views of a store anew in a schema that has its tables';
+
+CREATE FUNCTION make_part(store text, part bigint) RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+SET check_function_bodies = off
+AS $$
+DECLARE
+    schema text := crm.part_schema(store, part);
+    owner name := (SELECT pg_get_userbyid(s.nspowner) FROM pg_namespace s WHERE s.nspname = store);
+    customer regclass := format('%I.%I', store, 'customer_' || part)::regclass;
+    ledger regclass := crm.shard_sibling(customer, 'points_entry');
+    t record;
+    statements text[];
+    waiting text[];
+    remaining text[];
+    step text;
+    columns text;
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
+    EXECUTE format('SELECT array_agg(s.statement ORDER BY s.n) FROM %s s', crm.shard_sibling(customer, 'part_statement')) INTO statements;
+    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', schema);
+    EXECUTE format('CREATE SCHEMA %I AUTHORIZATION %I', schema, owner);
+    EXECUTE format('COMMENT ON SCHEMA %I IS %L', schema, format('a part of the distributed store %I', store));
+    PERFORM set_config('role', owner, true), set_config('search_path', format('%I, crm, pg_temp', schema), true);
+    FOR t IN
+        SELECT k.relname, k.oid, x.column_name, x.sequence FROM pg_class k
+        LEFT JOIN LATERAL (SELECT array_agg(a.attname ORDER BY a.attnum) AS column_name,
+                                  array_agg(pg_get_serial_sequence(k.oid::regclass::text, a.attname) ORDER BY a.attnum) AS sequence
+                           FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attnum > 0 AND pg_get_serial_sequence(k.oid::regclass::text, a.attname) IS NOT NULL) x ON true
+        WHERE k.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND k.relkind IN ('r', 'p') AND crm.is_distributed(k.oid)
+          AND NOT k.relispartition AND NOT crm.is_shard(k.oid)
+        ORDER BY k.oid
+    LOOP
+        -- A column of the row type of a table of the store has that of the part's here.
+        SELECT string_agg(CASE WHEN y.typtype = 'c' AND y.typnamespace = k.relnamespace
+                               THEN format('CASE WHEN NOT s.%1$I IS NULL THEN ROW((s.%1$I).*)::%2$I END AS %1$I', a.attname, y.typname)
+                               ELSE format('s.%I', a.attname) END, ', ' ORDER BY a.attnum) INTO columns
+        FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_class k ON k.oid = a.attrelid
+        WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped;
+        EXECUTE format('CREATE VIEW %I AS SELECT %s FROM %s s', t.relname, columns, crm.shard_sibling(customer, t.relname::text));
+        -- A shard has no sequence of its own: Citus gives each node numbers that no other gives.
+        FOR i IN 1 .. coalesce(cardinality(t.column_name), 0) LOOP
+            EXECUTE format('ALTER VIEW %I ALTER COLUMN %I SET DEFAULT nextval(%L)', t.relname, t.column_name[i], t.sequence[i]);
+        END LOOP;
+    END LOOP;
+    -- In the order in which they were made, those that need something later once more.
+    waiting := statements;
+    LOOP
+        remaining := '{}';
+        FOREACH step IN ARRAY waiting LOOP
+            BEGIN
+                EXECUTE replace(step, '''@points_entry''', quote_literal(ledger));
+            EXCEPTION WHEN OTHERS THEN
+                remaining := remaining || step;
+            END;
+        END LOOP;
+        EXIT WHEN cardinality(remaining) = 0 OR cardinality(remaining) = cardinality(waiting);
+        waiting := remaining;
+    END LOOP;
+    PERFORM crm.run_script(crm.part_script());
+    PERFORM set_config('role', 'none', true), set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- What groups by a primary key leans on it, which a view does not have: that stays with the coordinator.
+    RETURN ARRAY(SELECT substring(r FROM '(?:FUNCTION|VIEW) ("[^"]+"|[a-z0-9_]+)') FROM unnest(remaining) r ORDER BY 1);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION make_part(text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION make_part(text, bigint) IS 'makes, on the node that has this shard of customer, the part of a distributed store: run there by make_parts. Gives the names of what cannot be had there';
+
+CREATE FUNCTION make_parts(store text) RETURNS TABLE (part bigint, customer_id bigint, missing text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    customer regclass := format('%I.customer', store)::regclass;
+    shards bigint[];
+    found bigint[] := '{}';
+    ids bigint[] := '{}';
+    id bigint := 0;
+    shard bigint;
+BEGIN
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true), set_config('citus.override_table_visibility', 'off', true);
+    EXECUTE 'SELECT array_agg(s.shardid ORDER BY s.shardminvalue::integer) FROM pg_dist_shard s WHERE s.logicalrelid = $1' INTO shards USING customer;
+    -- Of each shard a number that hashes to it: so a statement finds its node.
+    WHILE cardinality(found) < cardinality(shards) LOOP
+        id := id + 1;
+        EXECUTE 'SELECT get_shard_id_for_distribution_column($1, $2)' INTO shard USING customer, id;
+        IF shard <> ALL (found) THEN
+            found := found || shard;
+            ids := ids || id;
+        END IF;
+    END LOOP;
+    EXECUTE format('DELETE FROM %I.store_part', store);
+    EXECUTE format('DELETE FROM %I.part_key', store);
+    FOR i IN 1 .. cardinality(found) LOOP
+        EXECUTE format('INSERT INTO %I.store_part (customer_id, part) VALUES ($1, $2)', store) USING ids[i], found[i];
+        EXECUTE format('INSERT INTO %I.part_key (part, place, customer_id) VALUES ($1, $2, $3)', store) USING found[i], array_position(shards, found[i]) - 1, ids[i];
+    END LOOP;
+    RETURN QUERY EXECUTE format('SELECT p.part, p.customer_id, crm.make_part(%L, p.part) FROM %I.store_part p', store, store);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION make_parts(text) FROM PUBLIC;
+COMMENT ON FUNCTION make_parts(text) IS
+'makes the parts of a distributed store anew: after shards were moved or split, a node was added, or the store was changed. What cannot be had in a part is listed. Run by a superuser on the coordinator';
+
+CREATE FUNCTION run_in_part(store text, part bigint, query text, given text DEFAULT NULL) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema text := crm.part_schema(store, part);
+BEGIN
+    IF to_regnamespace(quote_ident(schema)) IS NULL THEN
+        RAISE EXCEPTION 'store "%" has no part % on this node', store, part
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('SELECT * FROM crm.make_parts(%L) on the coordinator makes the parts anew, after a shard was moved.', store);
+    END IF;
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', schema), true), set_config('crm_part.given', given, true);
+    RETURN QUERY EXECUTE query;
+END
+$$;
+COMMENT ON FUNCTION run_in_part(text, bigint, text, text) IS
+'runs a query that gives one column of text in a part of a distributed store, on the node that has it and with the caller''s rights. given is what the query may ask for by current_setting(''crm_part.given'')';
