@@ -41,7 +41,7 @@ FROM line, regexp_match(content, '^sql/(\w+)/(\d+)[^:]*: *(?:COMMENT ON|CREATE(?
     LATERAL (SELECT f.topic FROM topic_from f WHERE f.layer = l.layer AND f.number <= l.number ORDER BY f.number DESC LIMIT 1) t;
 
 -- Made while the scripts are joined, or by create_store.
-INSERT INTO place VALUES ('FUNCTION', 'store_script', 'kit', 80, 'stores'), ('FUNCTION', 'seed_script', 'kit', 80, 'stores'), ('FUNCTION', 'store_upgrade_steps', 'kit', 80, 'stores'),
+INSERT INTO place VALUES ('FUNCTION', 'store_script', 'kit', 80, 'stores'), ('FUNCTION', 'seed_script', 'kit', 80, 'stores'), ('FUNCTION', 'distributed_script', 'kit', 80, 'stores'), ('FUNCTION', 'part_script', 'kit', 80, 'stores'), ('FUNCTION', 'store_upgrade_steps', 'kit', 80, 'stores'),
     ('FUNCTION', 'store_manifest', 'store', 0, 'stores');
 
 -- An overloaded name may stand in several files: then its argument decides.
