@@ -134,6 +134,31 @@ whole late 'filled before'
 ok 'a store is distributed once' sh -c "! psql -X -q shopdb -c \"SELECT crm.distribute_store('late')\" 2>'$CRM_DIR/err'; grep -q 'distributed already' '$CRM_DIR/err'"
 
 
+# An order number belongs to one customer of all.
+claims() {
+	[ "$(sql shopdb "SELECT shop.claim_orders('{mall,mall}', '{N1,N2}', '{1,2}')")" = 2 ] || return 1
+	[ "$(sql shopdb "SELECT shop.claim_orders('{mall,mall}', '{N1,N3}', '{1,3}')")" = 1 ] || return 1
+	! sql shopdb "SELECT shop.claim_orders('{mall,mall}', '{N4,N1}', '{4,2}')" 2>"$CRM_DIR/err" || return 1
+	grep -q "another customer's" "$CRM_DIR/err" || return 1
+	[ "$(sql shopdb "SELECT count(*) FROM shop.order_claim WHERE order_no = 'N4'")" = 0 ] || return 1
+	# Orders that were there when the store was distributed are claimed; those inserted without a claim are found.
+	[ "$(sql shopdb "SELECT count(*) > 1000 FROM late.order_claim")" = t ] || return 1
+	[ "$(sql shopdb "SELECT count(*) FROM late.unclaimed_orders() u JOIN late.purchase p USING (customer_id, channel, order_no)
+		WHERE u.order_no !~ '^T'")" = 0 ] || return 1
+	[ "$(sql shopdb "SELECT count(*) FROM shop.unclaimed_orders() WHERE order_no = 'S1'")" = 1 ]
+}
+ok 'order numbers are claimed' claims
+# What is split by something else, or is the same everywhere, is neither asked nor written in a part.
+apart() {
+	! sql shopdb "SELECT count(*) FROM shop.ask_parts('SELECT channel FROM identity')" 2>"$CRM_DIR/err" || return 1
+	grep -q 'is not split by customer' "$CRM_DIR/err" || return 1
+	! sql shopdb "SELECT count(*) FROM shop.ask_parts('WITH u AS (UPDATE tier SET name_en = NULL RETURNING tier) SELECT tier FROM u')" 2>"$CRM_DIR/err" || return 1
+	grep -q 'is not written in a part' "$CRM_DIR/err"
+}
+ok 'a part holds to its customers' apart
+ok 'parts are made anew' sh -c "psql -X -q -A -t shopdb -c \"SELECT DISTINCT missing FROM crm.make_parts('shop')\" | grep -qx '{agent_training_state,improvement_effect,improvement_report}'"
+ok 'and answer as before' sh -c "[ \"\$(psql -X -q -A -t shopdb -c 'SELECT count(*) FROM shop.customer_360_at(now())')\" -ge 201 ]"
+
 # A proof leads from an account to the root of the checkpoint by its part, and is checked without the database.
 proof() {
 	root=$(sql shopdb "SELECT encode(root, 'hex') FROM shop.points_checkpoint ORDER BY checkpoint DESC LIMIT 1")

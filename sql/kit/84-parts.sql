@@ -39,6 +39,28 @@ END
 $$;
 COMMENT ON FUNCTION part_statements(text) IS 'the statements that make the functions and views of a store anew in a schema that has its tables';
 
+CREATE FUNCTION not_in_part(name text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'table "%" is not split by customer, so a part of the store does not have it', name
+        USING ERRCODE = 'feature_not_supported', HINT = 'Ask it on the coordinator, in the store itself.';
+END
+$$;
+COMMENT ON FUNCTION not_in_part(text) IS 'raises: stands in a part of a distributed store for a table that is split by something else than the customer';
+
+CREATE FUNCTION part_reads_only() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'table "%" is not written in a part of the store', TG_TABLE_NAME
+        USING ERRCODE = 'feature_not_supported', HINT = 'It is the same on every node: write it on the coordinator, in the store itself.';
+END
+$$;
+COMMENT ON FUNCTION part_reads_only() IS 'trigger INSTEAD OF INSERT OR UPDATE OR DELETE, in the parts of a distributed store: keeps the copies of a table alike';
+
 CREATE FUNCTION make_part(store text, part bigint) RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -64,7 +86,11 @@ BEGIN
     EXECUTE format('COMMENT ON SCHEMA %I IS %L', schema, format('a part of the distributed store %I', store));
     PERFORM set_config('role', owner, true), set_config('search_path', format('%I, crm, pg_temp', schema), true);
     FOR t IN
-        SELECT k.relname, k.oid, x.column_name, x.sequence FROM pg_class k
+        SELECT k.relname, k.oid, x.column_name, x.sequence,
+               CASE WHEN k.relname IN ('identity', 'order_claim') THEN 'elsewhere'
+                    WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attname = 'customer_id' AND NOT a.attisdropped)
+                         AND k.relname NOT IN ('reward_code', 'part_key') THEN 'here' ELSE 'copy' END AS kind
+        FROM pg_class k
         LEFT JOIN LATERAL (SELECT array_agg(a.attname ORDER BY a.attnum) AS column_name,
                                   array_agg(pg_get_serial_sequence(k.oid::regclass::text, a.attname) ORDER BY a.attnum) AS sequence
                            FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attnum > 0 AND pg_get_serial_sequence(k.oid::regclass::text, a.attname) IS NOT NULL) x ON true
@@ -78,7 +104,17 @@ BEGIN
                                ELSE format('s.%I', a.attname) END, ', ' ORDER BY a.attnum) INTO columns
         FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_class k ON k.oid = a.attrelid
         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped;
-        EXECUTE format('CREATE VIEW %I AS SELECT %s FROM %s s', t.relname, columns, crm.shard_sibling(customer, t.relname::text));
+        IF t.kind = 'elsewhere' THEN
+            -- Its rows are not in the order of customers: those beside this part are not those of its customers.
+            SELECT string_agg(format('NULL::%s AS %I', format_type(a.atttypid, a.atttypmod), a.attname), ', ' ORDER BY a.attnum) INTO columns
+            FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped;
+            EXECUTE format('CREATE VIEW %I AS SELECT %s WHERE crm.not_in_part(%L)', t.relname, columns, t.relname);
+        ELSE
+            EXECUTE format('CREATE VIEW %I AS SELECT %s FROM %s s', t.relname, columns, crm.shard_sibling(customer, t.relname::text));
+        END IF;
+        IF t.kind <> 'here' THEN
+            EXECUTE format('CREATE TRIGGER not_in_part INSTEAD OF INSERT OR UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION crm.part_reads_only()', t.relname);
+        END IF;
         -- A shard has no sequence of its own: Citus gives each node numbers that no other gives.
         FOR i IN 1 .. coalesce(cardinality(t.column_name), 0) LOOP
             EXECUTE format('ALTER VIEW %I ALTER COLUMN %I SET DEFAULT nextval(%L)', t.relname, t.column_name[i], t.sequence[i]);

@@ -122,3 +122,31 @@ SELECT count(*) FROM points_verify_since(1);
 SELECT i, points_proof(i) ->> 'seq', points_proof(i) ->> 'checkpoint' FROM unnest(ARRAY[1, 11, 60, 999999]) i;
 SELECT points_proof(11, checkpoint => 1) ->> 'checkpoint';
 SELECT count(*) FROM crm.points_verify_shards('points_entry'::regclass, NULL, NULL, 1, 1);
+
+\echo identity
+SELECT setval(pg_get_serial_sequence('customer', 'customer_id'), 5000) > 0;
+SELECT count(*), count(DISTINCT customer_id) FROM find_or_create_customers(ARRAY['wx', 'tb', 'wx', 'wx'], ARRAY['o1', 'o1', 'o2', 'o1'], NULL);
+SELECT count(*) FROM find_or_create_customers(ARRAY['wx', 'wx'], ARRAY['o1', 'o3'], NULL);
+SELECT find_or_create_customer('wx', 'o1') = find_or_create_customer('wx', 'o1', '王小明', '13900000001'), find_or_create_customer('wx', 'o1') <> find_or_create_customer('tb', 'o1');
+SELECT find_or_create_customer('wx', 'o4', '李雷', '13900000002') IS NOT NULL;
+SELECT i.channel, i.external_id FROM identity i ORDER BY 1, 2;
+SELECT c.name, c.phone FROM contact c WHERE c.phone LIKE '139%' ORDER BY 2;
+SELECT count(*), sum(s.order_count) FROM customer c JOIN customer_summary s USING (customer_id) WHERE c.customer_id <= 201;
+BEGIN;
+SELECT find_or_create_customer('wx', 'undone', '韩梅梅') IS NOT NULL;
+ROLLBACK;
+SELECT count(*) FROM identity WHERE external_id = 'undone';
+
+\echo folding
+SELECT tag, customers FROM tag_count WHERE tag <> 'x' ORDER BY 1;
+CALL fold_tag_audience();
+SELECT count(*) FROM tag_audience_change;
+SELECT tag, customers FROM tag_count ORDER BY 1;
+SELECT tag_members('vip');
+UPDATE customer SET tags = tags - ARRAY['vip'] WHERE customer_id <= 3;
+SELECT tag_members('vip'), count_tags('vip & !early'), audience_of('early');
+CALL fold_tag_audience();
+SELECT tag_members('vip'), count_tags('vip & !early');
+UPDATE customer SET tags = tags - ARRAY['vip'] WHERE tags ? 'vip';
+CALL fold_tag_audience();
+SELECT tag, customers FROM tag_count ORDER BY 1;
