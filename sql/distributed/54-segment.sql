@@ -170,14 +170,14 @@ BEGIN
             PERFORM pg_catalog.set_config('search_path', path, true);
             SELECT j.* INTO b
             FROM ask_part(place, format('SELECT to_jsonb(r)::text FROM apply_tag_rules_batch(%s, %L, 1000000, %L) r', moment, after_id, batch), given, true) a
-            CROSS JOIN LATERAL jsonb_to_record(a::jsonb) j (last_id bigint, changed bigint, ids bigint[], which text[], holds boolean[]);
+            CROSS JOIN LATERAL jsonb_to_record(a::jsonb) j (last_id bigint, changed bigint, ids bigint[], which text[], holds boolean[], seen pg_snapshot);
             EXIT WHEN b.last_id IS NULL;
             done := done + b.changed;
             n := 0;
             WHILE n < cardinality(b.ids) LOOP
                 SELECT a::bigint INTO changed
-                FROM ask_part(place, format('SELECT set_rule_tags(%L, %L, %L, %s)::text', b.ids[n + 1 : n + batch], b.which[n + 1 : n + batch],
-                                            b.holds[n + 1 : n + batch], moment), given, true) a;
+                FROM ask_part(place, format('SELECT set_rule_tags(%L, %L, %L, %s, %L)::text', b.ids[n + 1 : n + batch], b.which[n + 1 : n + batch],
+                                            b.holds[n + 1 : n + batch], moment, b.seen), given, true) a;
                 done := done + changed;
                 n := n + batch;
                 COMMIT;
