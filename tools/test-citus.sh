@@ -165,6 +165,29 @@ anew() {
 ok 'parts are made anew' anew
 ok 'and answer as before' sh -c "[ \"\$(psql -X -q -A -t shopdb -c 'SELECT count(*) FROM shop.customer_360_at(now())')\" -ge 201 ]"
 
+# A role with an access kind reads what it reads on one node, and does not ask the parts by itself.
+analyst() {
+	sql shopdb "CREATE ROLE crm_citus_analyst LOGIN; SELECT crm.grant_access('shop', 'crm_citus_analyst', 'analyst')" >/dev/null || return 1
+	as="SET ROLE crm_citus_analyst; SET search_path = shop, crm;"
+	[ "$(sql shopdb "$as SELECT count(*) > 200 FROM customer_360")" = t ] || return 1
+	[ "$(sql shopdb "$as SELECT count(*) > 200 FROM customer_360_at('2026-04-01')")" = t ] || return 1
+	[ "$(sql shopdb "$as SELECT count(*) FROM customer_360 WHERE customer_id = 60")" = 1 ] || return 1
+	[ "$(sql shopdb "$as SELECT segment_size('gold') >= 0")" = t ] || return 1
+	! sql shopdb "$as SELECT ask_parts('SELECT 1::text')" 2>/dev/null || return 1
+	! sql shopdb "$as SELECT crm.run_in_part('shop', p.part, 'SELECT 1::text') FROM store_part p" 2>/dev/null || return 1
+	! sql shopdb "CREATE ROLE crm_citus_nobody LOGIN; SET ROLE crm_citus_nobody; SELECT * FROM shop.customer_360_at(now())" 2>/dev/null
+}
+ok 'an analyst reads as on one node' analyst
+# Both sides of a transfer commit together: two-phase commit when they are on two nodes.
+two_phases() {
+	pair=$(sql shopdb "SELECT a.id || ' ' || b.id FROM (VALUES (60), (61), (62), (63)) a (id), (VALUES (60), (61), (62), (63)) b (id)
+		WHERE (SELECT nodeport FROM citus_shards WHERE shardid = shop.part_of(a.id)) <> (SELECT nodeport FROM citus_shards WHERE shardid = shop.part_of(b.id))
+		ORDER BY (SELECT available FROM shop.points_balance WHERE customer_id = a.id AND program = 'points') DESC LIMIT 1")
+	sql shopdb "SET citus.log_remote_commands = on; SET client_min_messages = notice; SELECT shop.transfer(${pair% *}, ${pair#* }, 1, 'gift', 'two phases', as_of => '2029-06-01')" 2>"$CRM_DIR/err" >/dev/null || return 1
+	[ "$(grep -c 'issuing PREPARE TRANSACTION' "$CRM_DIR/err")" = 2 ] || { cat "$CRM_DIR/err"; return 1; }
+}
+ok 'a transfer between nodes commits in two phases' two_phases
+
 # A proof leads from an account to the root of the checkpoint by its part, and is checked without the database.
 proof() {
 	root=$(sql shopdb "SELECT encode(root, 'hex') FROM shop.points_checkpoint ORDER BY checkpoint DESC LIMIT 1")

@@ -1,0 +1,30 @@
+-- What asks the parts does so as the owner of the store: who may read what it is made of may call it, and nobody else.
+DO $do$
+DECLARE
+    f record;
+    role record;
+BEGIN
+    FOR f IN
+        SELECT p.oid::regprocedure AS routine, p.proname, v.relation
+        FROM (VALUES ('customer_360_at', 'customer_360'), ('value_ranking', 'customer_360'), ('buyer_rfm_values', 'customer_360'), ('customer_rfm_at', 'customer_360'),
+                     ('buyer_history', 'customer_360'), ('customer_value', 'customer_360'), ('points_leaderboard', 'points_entry'), ('game_leaderboard', 'game_play'),
+                     ('activity_leaderboard', 'activity_member'), ('points_verify_since', 'points_checkpoint_leaf'), ('points_verify_checkpoints', 'points_checkpoint_leaf'),
+                     ('points_proof', 'points_checkpoint_leaf')) v (name, relation)
+        JOIN pg_catalog.pg_proc p ON p.proname = v.name AND p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', f.routine);
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f.routine);
+        FOR role IN
+            SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END AS name
+            FROM pg_catalog.pg_class k CROSS JOIN LATERAL aclexplode(k.relacl) x
+            WHERE k.oid = f.relation::regclass AND x.privilege_type = 'SELECT'
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f.routine, role.name);
+        END LOOP;
+        INSERT INTO access_rule (kind, object_type, object, privilege)
+        SELECT DISTINCT r.kind, 'routine', f.proname, 'EXECUTE' FROM access_rule r
+        WHERE r.object_type = 'table' AND r.object = f.relation AND r.privilege LIKE 'SELECT%'
+        ON CONFLICT DO NOTHING;
+    END LOOP;
+END
+$do$;
