@@ -50,7 +50,7 @@ sub same_as_original
 }
 
 $node->command_ok(['pg_dump', '-Fc', '-f', "$dir/full", $node->connstr('postgres')], 'full dump');
-$node->safe_psql('postgres', "CREATE DATABASE db_$_") for qw(full data live triggers replayed subscriber);
+$node->safe_psql('postgres', "CREATE DATABASE db_$_") for qw(full data live triggers replayed subscriber archived archived_live);
 $node->command_ok(['pg_restore', '-d', $node->connstr('db_full'), "$dir/full"], 'full restore');
 same_as_original('db_full', 'full restore');
 
@@ -96,7 +96,36 @@ $node->wait_for_catchup('s');
 is($node->safe_psql('db_subscriber', $verify), '', 'subscriber: verifies');
 is($node->safe_psql('db_subscriber', $entries), $node->safe_psql('postgres', $entries), 'subscriber: the same entries');
 is($node->safe_psql('db_subscriber', $accounts), $node->safe_psql('postgres', $accounts), 'subscriber: the same accounts');
+
+# Old entries that go to the archive, here and at the subscriber, and come along in dumps.
+$node->safe_psql('postgres', q{
+	SET search_path = shop, crm;
+	INSERT INTO customer (customer_id) SELECT generate_series(101, 120);
+	SELECT count(earn(c, 10 * n, 'old', n::text, as_of => now() - interval '600 days' + n * interval '1 day')) FROM generate_series(101, 120) c, generate_series(1, 5) n;
+	SELECT points_checkpoint();
+	SELECT count(redeem(c, 25, 'old', 'r')) FROM generate_series(101, 120) c;
+	CALL archive_points(now() - interval '500 days');
+});
+is($node->safe_psql('postgres', 'SELECT count(*), min(archived) FROM shop.points_account WHERE archived > 0'), '20|5', 'old entries are archived');
+is($node->safe_psql('postgres', $verify), '', 'archived: verifies');
+$node->wait_for_catchup('s');
+my $archive = q{SELECT md5(string_agg(e::text, ';' ORDER BY customer_id, program, seq)) FROM shop.points_entry_all e};
+my $archived = $node->safe_psql('postgres', $archive);
+is($node->safe_psql('db_subscriber', $verify), '', 'subscriber of an archive: verifies');
+is($node->safe_psql('db_subscriber', $entries), $node->safe_psql('postgres', $entries), 'subscriber of an archive: the same entries');
+is($node->safe_psql('db_subscriber', $archive), $archived, 'subscriber of an archive: the same archive');
 $node->safe_psql('db_subscriber', 'DROP SUBSCRIPTION s');
+@original = map { $node->safe_psql('postgres', $_) } $entries, $accounts;
+$node->command_ok(['pg_dump', '-Fc', '-f', "$dir/archived", $node->connstr('postgres')], 'full dump with an archive');
+$node->command_ok(['pg_restore', '-d', $node->connstr('db_archived'), "$dir/archived"], 'full restore with an archive');
+is($node->safe_psql('db_archived', $archive), $archived, 'full restore: the same archive');
+same_as_original('db_archived', 'full restore with an archive');
+$node->command_ok(['pg_restore', '-s', '-d', $node->connstr('db_archived_live'), "$dir/archived"], 'schema alone');
+$node->command_ok(['pg_dump', '-a', @tables, '-t', 'shop.points_start', '-t', 'shop.points_entry_archive', '-f', "$dir/archived.sql", $node->connstr('postgres')], 'the ledger alone, with its archive');
+$node->safe_psql('db_archived_live', "\\i $dir/archived.sql");
+is($node->safe_psql('db_archived_live', $archive), $archived, 'data into live triggers: the same archive');
+same_as_original('db_archived_live', 'data into live triggers, with an archive');
+is($node->safe_psql('db_archived_live', "SELECT shop.points_restore_archive(101); SELECT count(*) FROM shop.points_entry WHERE customer_id = 101") =~ s/.*\n//sr, '6', 'the archive comes back from a copy');
 
 # The verifier that does not trust the database.
 $node->safe_psql('postgres', "COPY (SELECT * FROM shop.points_export ORDER BY 1, 2, 3) TO '$dir/export.csv' CSV HEADER");
