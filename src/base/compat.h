@@ -90,6 +90,13 @@
 #define CRM_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* A minimal tuple: 18 asks how much room to leave before it. */
+#if PG_VERSION_NUM >= 180000
+#define crm_heap_form_minimal_tuple(desc, values, isnull) heap_form_minimal_tuple(desc, values, isnull, 0)
+#else
+#define crm_heap_form_minimal_tuple(desc, values, isnull) heap_form_minimal_tuple(desc, values, isnull)
+#endif
+
 /* Which indexes an update leaves to be written: a flag, since 16 also "only the summarizing ones". */
 #if PG_VERSION_NUM >= 160000
 #define CrmUpdateIndexes TU_UpdateIndexes

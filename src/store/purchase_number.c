@@ -101,7 +101,7 @@ note(PurchaseNumbers *numbers, const PurchaseColumns *c, TupleTableSlot *row, bo
 											 TUPLESORT_NONE);
 		tuplesort_puttupleslot(numbers->sort, numbers->slot);
 	}
-	change = heap_form_minimal_tuple(numbers->desc, values, isnull);
+	change = crm_heap_form_minimal_tuple(numbers->desc, values, isnull);
 	ExecStoreMinimalTuple(change, numbers->slot, true);
 	if (numbers->sort != NULL)
 		tuplesort_puttupleslot(numbers->sort, numbers->slot);
