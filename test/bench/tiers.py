@@ -113,7 +113,9 @@ columns = {
 }
 moments = [("the first, of an imported history", "2026-02-01", 0), ("a night later", "2026-02-02", N // 150), ("a month later", "2026-03-05", N // 5),
            ("a year later: every cycle is over", "2027-03-05", N)]
-rows = []
+print(f"\nevaluate_tiers, {N:,} customers, {5 * N:,} orders, the textbook's ladder\n")
+print("| | changes of tier | crm, s | PL/pgSQL, s | PL/pgSQL : crm | the same, processor | rows that differ |")
+print("|---|---|---|---|---|---|---|", flush=True)
 differ = 0
 for number, (name, moment, count) in enumerate(moments):
     if count:
@@ -128,18 +130,15 @@ for number, (name, moment, count) in enumerate(moments):
     wrong = sum(run(f"SELECT count(*) FROM ((TABLE a EXCEPT TABLE b) UNION ALL (TABLE b EXCEPT TABLE a)) d".join(
         [f"WITH a AS (SELECT {c} FROM shop.{t}), b AS (SELECT {c} FROM peer.{t}) ", ""]))[0] for t, c in columns.items())
     differ += wrong
-    rows.append(f"| {name} | {changes:,} | {took['shop'][0]:.2f} | {took['peer'][0]:.2f} | {took['peer'][0] / took['shop'][0]:.1f} | "
-                f"{took['peer'][1] / took['shop'][1]:.1f} | {wrong} |")
+    # A row as soon as it is known: a run at full size takes long.
+    print(f"| {name} | {changes:,} | {took['shop'][0]:.2f} | {took['peer'][0]:.2f} | {took['peer'][0] / took['shop'][0]:.1f} | "
+                f"{took['peer'][1] / took['shop'][1]:.1f} | {wrong} |", flush=True)
     for schema in "shop", "peer":
         run(f"VACUUM ANALYZE {schema}.tier_member")
         run(f"VACUUM ANALYZE {schema}.tier_change")
     run("VACUUM shop.customer")
     run("VACUUM shop.customer_summary")
 
-print(f"\nevaluate_tiers, {N:,} customers, {5 * N:,} orders, the textbook's ladder\n")
-print("| | changes of tier | crm, s | PL/pgSQL, s | PL/pgSQL : crm | the same, processor | rows that differ |")
-print("|---|---|---|---|---|---|---|")
-print("\n".join(rows))
 if differ:
     sys.exit("the outcomes differ")
 shop.check()
