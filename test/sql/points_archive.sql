@@ -208,6 +208,17 @@ SELECT sum(points_restore_archive(customer_id, program)) > 100 AS back FROM poin
 SELECT count(*) FROM points_verify();
 SELECT count(*) AS differ FROM (TABLE before EXCEPT ALL SELECT to_jsonb(e) FROM points_entry e) x;
 SELECT count(*) FROM points_entry_archive;
+
+-- What fails while an account is written leaves no door open in a session that did nothing else.
+\c -
+SET client_min_messages = warning;
+SET search_path = t_archive, crm, pg_temp;
+CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+CREATE TRIGGER fails BEFORE UPDATE ON points_account FOR EACH ROW EXECUTE FUNCTION fails();
+SELECT points_restore_archive(customer_id, program) FROM points_account WHERE archived > 0 ORDER BY 1 LIMIT 1;
+DROP TRIGGER fails ON points_account;
+UPDATE points_account SET available = available + 1 WHERE customer_id = 7 AND program = 'points';
+SELECT count(*) FROM points_verify();
 SET search_path = public;
 SELECT crm.drop_store('t_plain', 't_plain');
 SELECT crm.drop_store('t_archive', 't_archive');
