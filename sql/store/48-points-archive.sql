@@ -76,7 +76,7 @@ BEGIN
         SELECT b.last_customer, b.last_program, b.seen, b.moved INTO last_customer, last_program, n, m
         FROM points_archive_batch(last_customer, last_program, before, batch) b;
         seen := seen OPERATOR(pg_catalog.+) n;
-        PERFORM points_archive_progress(seen, n OPERATOR(pg_catalog.=) 0);
+        PERFORM points_archive_progress(seen, n OPERATOR(pg_catalog.=) 0, before);
         COMMIT;
         EXIT WHEN n OPERATOR(pg_catalog.=) 0;
     END LOOP;
@@ -86,17 +86,18 @@ COMMENT ON PROCEDURE archive_points(timestamptz, integer, regclass) IS
 'moves entries booked before a moment, at least 400 days ago, to points_entry_archive, account by account as far as points_archive_cut allows; take a points_checkpoint now and then, since an account can only be cut where one has it. Commits by batch, passes over locked accounts, can be stopped and run again; progress in job_progress counts accounts. Errors: 22023 too young, CP010 a damaged account';
 REVOKE EXECUTE ON PROCEDURE archive_points(timestamptz, integer, regclass) FROM PUBLIC;
 
-CREATE FUNCTION points_archive_progress(seen bigint, ended boolean) RETURNS void
+CREATE FUNCTION points_archive_progress(seen bigint, ended boolean, before timestamptz) RETURNS void
 LANGUAGE sql
 SET search_path FROM CURRENT
 AS $points$
-    INSERT INTO job_progress AS j (job, state, done, total)
-    VALUES ('archive_points', CASE WHEN $2 THEN 'done' ELSE 'running' END, $1, greatest($1, (SELECT count(*) FROM points_account p WHERE p.seq > p.archived)))
-    ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total,
+    INSERT INTO job_progress AS j (job, state, done, total, cursor)
+    VALUES ('archive_points', CASE WHEN $2 THEN 'done' ELSE 'running' END, $1, greatest($1, (SELECT count(*) FROM points_account p WHERE p.seq > p.archived)),
+            jsonb_build_object('before', $3))
+    ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total, cursor = excluded.cursor,
         started_at = CASE WHEN j.state = 'done' OR excluded.done < j.done THEN excluded.started_at ELSE j.started_at END, updated_at = excluded.updated_at
 $points$;
-COMMENT ON FUNCTION points_archive_progress(bigint, boolean) IS 'keeps job_progress for archive_points';
-REVOKE EXECUTE ON FUNCTION points_archive_progress(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION points_archive_progress(bigint, boolean, timestamptz) IS 'keeps job_progress for archive_points, and the moment before which it archives, for crm.health';
+REVOKE EXECUTE ON FUNCTION points_archive_progress(bigint, boolean, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION points_restore_archive(customer_id bigint, program text DEFAULT 'points') RETURNS bigint
 LANGUAGE sql SECURITY DEFINER

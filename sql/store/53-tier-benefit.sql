@@ -171,6 +171,7 @@ DECLARE
     member tier_member;
     change tier_change;
     held text;
+    moment timestamptz;
     target integer := (SELECT t.seq FROM tier t WHERE t.tier = grant_tier.tier);
 BEGIN
     IF target IS NULL THEN
@@ -180,13 +181,15 @@ BEGIN
     PERFORM judge_due(ARRAY[grant_tier.customer_id], grant_tier.as_of);
     SELECT * INTO member FROM tier_member m WHERE m.customer_id = grant_tier.customer_id FOR UPDATE;
     held := coalesce(member.tier, base_tier());
+    -- It follows what is booked already, also when this transaction began before that was.
+    moment := greatest(grant_tier.as_of, (SELECT max(c.at) FROM tier_change c WHERE c.customer_id = grant_tier.customer_id));
     INSERT INTO tier_change (customer_id, from_tier, to_tier, reason, at, note, period_end, change_no, before)
-    VALUES (grant_tier.customer_id, held, grant_tier.tier, CASE WHEN paid THEN 'paid' ELSE 'granted' END, grant_tier.as_of, grant_tier.note, until,
+    VALUES (grant_tier.customer_id, held, grant_tier.tier, CASE WHEN paid THEN 'paid' ELSE 'granted' END, moment, grant_tier.note, until,
             coalesce(member.last_change, 0) + 1,
             jsonb_build_object('tier', held, 'since', member.since, 'basis', member.basis, 'period_end', member.period_end, 'peak', member.peak, 'rests_on', member.rests_on))
     RETURNING * INTO change;
     INSERT INTO tier_member AS m (customer_id, tier, since, basis, period_end, judged_at, peak, last_change)
-    VALUES (grant_tier.customer_id, grant_tier.tier, grant_tier.as_of, CASE WHEN paid THEN 'paid' ELSE 'granted' END, until, until,
+    VALUES (grant_tier.customer_id, grant_tier.tier, moment, CASE WHEN paid THEN 'paid' ELSE 'granted' END, until, until,
             coalesce(member.peak, (SELECT min(t.seq) FROM tier t)), change.change_no)
     ON CONFLICT ON CONSTRAINT tier_member_pkey DO UPDATE
     SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, period_end = EXCLUDED.period_end, judged_at = EXCLUDED.judged_at,

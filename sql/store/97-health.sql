@@ -143,7 +143,7 @@ AS $$
            CASE WHEN NOT x.used THEN 'the ledger is empty'
                 WHEN x.at IS NULL THEN 'never: CALL verify_store()'
                 ELSE format('%s, %s findings%s', to_char(x.at, 'YYYY-MM-DD HH24:MI'), x.findings, CASE WHEN x.state <> 'done' THEN ', not finished' END) END
-    FROM (SELECT EXISTS (SELECT FROM points_entry) AS used, p.state, p.updated_at AS at,
+    FROM (SELECT EXISTS (SELECT FROM points_account a WHERE a.seq > 0) AS used, p.state, p.updated_at AS at,
                  (SELECT coalesce(sum(v.value::bigint), 0) FROM jsonb_each_text(p.cursor) v) AS findings
           FROM (SELECT) o LEFT JOIN job_progress p ON p.job = 'verify_store') x
     UNION ALL
@@ -151,9 +151,44 @@ AS $$
            CASE WHEN NOT x.used THEN 'the ledger is empty'
                 WHEN x.at IS NULL THEN 'none: SELECT points_checkpoint(), and keep its root outside'
                 ELSE format('the last on %s', to_char(x.at, 'YYYY-MM-DD HH24:MI')) END
-    FROM (SELECT EXISTS (SELECT FROM points_entry) AS used, (SELECT max(c.taken_at) FROM points_checkpoint c) AS at) x
+    FROM (SELECT EXISTS (SELECT FROM points_account a WHERE a.seq > 0) AS used, (SELECT max(c.taken_at) FROM points_checkpoint c) AS at) x
 $$;
 COMMENT ON FUNCTION health_ledger() IS 'for crm.health: how old the last verification and the last checkpoint are, and what was found';
+
+CREATE FUNCTION health_archive() RETURNS TABLE (subject text, state text, detail text)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $$
+    -- Who archives once goes on: what is as old as the last run's entries were, and a month older, should have followed them. Of the newest checkpoint
+    -- of that age a thousand accounts are asked, so that a large ledger answers as fast as a small one.
+    WITH j AS MATERIALIZED (
+        SELECT a.updated_at, a.state, CASE WHEN isfinite(b.before) THEN now() - (a.updated_at - b.before) - interval '1 month' END AS cold,
+               v.updated_at AS verified, v.state AS verify_state
+        FROM job_progress a
+        CROSS JOIN LATERAL (SELECT (a.cursor ->> 'before')::timestamptz AS before) b
+        LEFT JOIN job_progress v ON v.job = 'verify_store'
+        WHERE a.job = 'archive_points'),
+    behind AS MATERIALIZED (
+        SELECT count(*) AS n
+        FROM (SELECT l.customer_id, l.program, j.cold
+              FROM j
+              CROSS JOIN LATERAL (SELECT c.checkpoint FROM points_checkpoint c WHERE c.taken_at < j.cold ORDER BY c.checkpoint DESC LIMIT 1) c
+              JOIN points_checkpoint_leaf l ON l.checkpoint = c.checkpoint
+              JOIN points_account a ON a.customer_id = l.customer_id AND a.program = l.program AND l.seq > a.archived
+              LIMIT 1000) x
+        WHERE points_archive_cut(x.customer_id, x.program, x.cold) IS NOT NULL)
+    SELECT 'archive',
+           CASE WHEN j.updated_at IS NULL OR b.n = 0 AND NOT x.unverified THEN 'ok' ELSE 'attention' END,
+           CASE WHEN j.updated_at IS NULL THEN 'not used'
+                ELSE format('run on %s', to_char(j.updated_at, 'YYYY-MM-DD HH24:MI'))
+                     || CASE WHEN b.n > 0 THEN format('; %s accounts of a checkpoint have entries that are due: CALL archive_points(%L)', b.n, to_char(j.cold, 'YYYY-MM-DD')) ELSE '' END
+                     || CASE WHEN x.unverified THEN '; not verified since: CALL verify_store()' ELSE '' END END
+    FROM behind b
+    LEFT JOIN j ON true
+    CROSS JOIN LATERAL (SELECT (j.verified > j.updated_at AND j.verify_state = 'done') IS NOT TRUE AND j.updated_at < now() - interval '2 days' AS unverified) x
+$$;
+COMMENT ON FUNCTION health_archive() IS 'for crm.health: whether what is old enough was archived, and verified thereafter; ok where archive_points was never run';
+REVOKE EXECUTE ON FUNCTION health_archive() FROM PUBLIC;
 
 CREATE FUNCTION health_tables() RETURNS TABLE (subject text, state text, detail text)
 LANGUAGE sql STABLE

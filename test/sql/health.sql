@@ -65,5 +65,32 @@ BEGIN;
 ALTER TABLE purchase SET (autovacuum_enabled = false);
 SELECT state, detail FROM health_tables() WHERE subject = 'autovacuum';
 ROLLBACK;
+-- The archive: what is due and stays behind, and whether it was verified.
+SELECT health_archive();
+INSERT INTO customer (customer_id) VALUES (21), (22);
+SELECT count(earn(c, 10, 'shop', 'old', as_of => '2021-01-01')) FROM unnest('{21,22}'::bigint[]) c;
+SELECT count(hold(22, 10, 'shop', 'open', as_of => '2021-01-02'));
+SELECT changed FROM points_checkpoint();
+ALTER TABLE points_checkpoint DISABLE TRIGGER ALL;
+SELECT checkpoint AS last, taken_at FROM points_checkpoint ORDER BY 1 DESC LIMIT 1 \gset
+UPDATE points_checkpoint SET taken_at = '2021-02-01' WHERE checkpoint = :last;
+CREATE VIEW archive AS SELECT state, regexp_replace(regexp_replace(detail, '\d{4}-\d\d-\d\d \d\d:\d\d', 'DATE', 'g'), '\d{4}-\d\d-\d\d', 'DAY') AS detail FROM crm.health('t_health') WHERE subject = 'archive';
+CALL archive_points('-infinity');
+TABLE archive;
+CALL archive_points('2020-06-01');
+TABLE archive;
+-- two years ago it took what was older than that; an account with an open hold can never follow
+UPDATE job_progress SET updated_at = now() - interval '2 years' WHERE job = 'archive_points';
+TABLE archive;
+CALL archive_points('2022-01-01');
+SELECT customer_id, seq, archived FROM points_account WHERE customer_id > 20 ORDER BY 1;
+TABLE archive;
+UPDATE job_progress SET updated_at = now() - CASE job WHEN 'archive_points' THEN interval '3 days' ELSE interval '4 days' END WHERE job IN ('archive_points', 'verify_store');
+TABLE archive;
+UPDATE points_checkpoint SET taken_at = :'taken_at' WHERE checkpoint = :last;
+ALTER TABLE points_checkpoint ENABLE ALWAYS TRIGGER points_immutable_row, ENABLE ALWAYS TRIGGER points_immutable_statement;
+CALL verify_store(checkpoint => false);
+TABLE archive;
+DROP VIEW archive;
 SET search_path = public;
 SELECT crm.drop_store('t_health', confirm => 't_health');

@@ -196,6 +196,41 @@ SELECT pg_temp.found('UPDATE points_entry_archive SET digests = '''' WHERE ' || 
 SELECT pg_temp.found('INSERT INTO points_entry SELECT * FROM points_entry_archived WHERE seq = 1 AND ' || :'one') AS back_in_the_ledger;
 SELECT count(*) FROM points_verify();
 
+-- A person is forgotten whose entries are archived: what is personal goes, the archive stays as it was and verifies, and nothing of the person is in it.
+INSERT INTO customer (customer_id) VALUES (16), (17);
+UPDATE customer SET status = 'merged', merged_into = 16 WHERE customer_id = 17;
+INSERT INTO contact (customer_id, name, phone) VALUES (16, 'Zhang Sanfeng', '13812341234');
+SELECT count(earn(16, 100 + i, 't', 'p' || i, as_of => '2020-03-01', note => 'Sanfeng rang from 13812341234')) FROM generate_series(1, 3) i;
+SELECT count(redeem(16, 50, 't', 'q1', as_of => '2020-03-02', note => 'a gift to Sanfeng''s mother'));
+SELECT seq FROM earn(16, 1, 't', '13812341234', as_of => '2020-03-03');
+SELECT changed > 0 AS taken FROM points_checkpoint();
+SELECT count(earn(16, 7, 't', 'p9', as_of => '2024-03-01', note => 'Sanfeng again'));
+CALL archive_points('2020-04-01');
+SELECT seq, archived, available FROM points_account WHERE customer_id = 16;
+CREATE FUNCTION pg_temp.traces(pattern text) RETURNS TABLE (found_in text) LANGUAGE plpgsql AS $$
+DECLARE
+    hit boolean;
+BEGIN
+    FOR found_in IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 't_archive'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1 LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I x WHERE x::text ~ $1)', found_in) INTO hit USING pattern;
+        IF hit THEN RETURN NEXT; END IF;
+    END LOOP;
+END $$;
+ANALYZE points_note;
+SELECT * FROM pg_temp.traces('Sanfeng|13812341234');
+CREATE TEMP TABLE archived AS SELECT to_jsonb(a) AS row FROM points_entry_archive a WHERE customer_id = 16;
+SELECT export_customer(16) #> '{points_entry_archive,0}' ? 'entries' AS told;
+SELECT erase_customer(16, 'asked by letter') -> 'done' -> 'points_note' AS notes;
+SELECT * FROM pg_temp.traces('Sanfeng|13812341234');
+SELECT count(*) FROM pg_stats WHERE schemaname = 't_archive' AND tablename = 'points_note' AND concat(most_common_vals, histogram_bounds) ~ 'Sanfeng';
+SELECT count(*) AS changed FROM (TABLE archived EXCEPT SELECT to_jsonb(a) FROM points_entry_archive a WHERE customer_id = 16) x;
+SELECT count(*) FROM points_verify();
+SELECT count(*) FROM points_verify_checkpoints();
+-- what came back is as it was, and its balance at any day
+SELECT points_balance_at(16, '2020-03-01 12:00+00'), points_restore_archive(16), points_balance_at(16, '2020-03-01 12:00+00');
+SELECT count(*) FROM points_verify();
+SELECT * FROM pg_temp.traces('Sanfeng|13812341234');
+
 -- The other store, not in partitions, as one batch; then all of it back.
 CREATE TEMP TABLE before AS SELECT to_jsonb(e) FROM t_plain.points_entry e;
 SET search_path = t_plain, crm, pg_temp;
