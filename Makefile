@@ -111,11 +111,7 @@ lint:
 sanitize:
 	sh tools/setup.sh sanitize
 	SANITIZE=1 sh tools/test.sh
-	sh test/fuzz/tags.sh 60
-	sh test/fuzz/audience.sh 60
-	sh test/fuzz/masks.sh 60
-	sh test/fuzz/csv.sh 60
-	sh test/fuzz/values.sh 60
+	sh test/fuzz/run-all.sh 60
 
 # Types and aggregates under memcheck.
 valgrind:

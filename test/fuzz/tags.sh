@@ -4,24 +4,12 @@
 # What is found stays in the folder named at the end; test/fuzz/corpus holds the inputs to begin with.
 set -eu
 cd "$(dirname "$0")/../.."
+. test/fuzz/lib.sh
 seconds=${1:-1200}
 [ $# -eq 0 ] || shift
-targets=${*:-tagset_in tagset_recv tagquery_in tagquery_recv}
-pg_config=${PG_CONFIG:-pg_config}
-work=$(mktemp -d "${TMPDIR:-/tmp}/crm-fuzz.XXXXXX")
-status=0
-for target in $targets; do
-	${CLANG:-clang} -w -g -O1 -no-pie -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -DFUZZ_TARGET="\"$target\"" -DCRM_VERSION='"fuzz"' -Isrc \
-		-I"$($pg_config --includedir-server)" -o "$work/$target" test/fuzz/tags.c src/tags/tagset.c src/tags/tagset_core.c src/tags/tagquery.c \
-		src/tags/tagquery_parse.c src/tags/tagquery_tree.c src/base/unicode.c \
-		-L"$($pg_config --libdir)" -L"$($pg_config --pkglibdir)" -lpgcommon -lpgport -licui18n -licuuc -Wl,--unresolved-symbols=ignore-all
-	mkdir -p "$work/corpus_$target"
-	ASAN_OPTIONS=detect_leaks=0 "$work/$target" -max_total_time="$seconds" -max_len=2000 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-		-dict=test/fuzz/tags.dict -artifact_prefix="$work/$target-" "$work/corpus_$target" "test/fuzz/corpus/$target" >"$work/$target.log" 2>&1 || status=1
-	printf '%s: ' "$target"
-	sed -n 's/^stat::number_of_executed_units: */executions /p' "$work/$target.log" | tr '\n' ' '
-	ls "$work" | grep -qE "^$target-(crash|timeout|oom|leak)" && { echo "FOUND SOMETHING, see $work"; status=1; } || echo "nothing found"
+dict=-dict=test/fuzz/tags.dict
+for t in ${*:-tagset_in tagset_recv tagquery_in tagquery_recv}; do
+	fuzz "$t" "$seconds" 2000 test/fuzz/tags.c src/tags/tagset.c src/tags/tagset_core.c src/tags/tagquery.c src/tags/tagquery_parse.c \
+		src/tags/tagquery_tree.c src/base/unicode.c $(server_flags) -licui18n -licuuc
 done
-[ $status -ne 0 ] || rm -rf "$work"
-[ $status -eq 0 ] || echo "fuzzing failed; logs are in $work"
-exit $status
+fuzz_end
