@@ -110,3 +110,11 @@ crm_scratch() {
 	trap 'exit 1' INT TERM
 	crm_private "$work"
 }
+
+# crm_page_table PAGE COMMAND TABLE: puts a table into a page, between the lines <!-- COMMAND --> and <!-- so far -->.
+crm_page_table() {
+	awk -v begin="<!-- $2 -->" -v table="$3" '$0 == "<!-- so far -->" { skip = 0 } !skip { print }
+		$0 == begin { while ((getline line < table) > 0) print line; skip = 1; found = 1 } END { exit !found }' "$1" >"$1.new" || { rm -f "$1.new"; return 1; }
+	cat "$1.new" >"$1"
+	rm -f "$1.new"
+}

@@ -176,10 +176,7 @@ done
 echo
 cat "$table"
 in_page() { sed -n '/^<!-- make test-clients -->$/,/^<!-- so far -->$/p' doc/clients.md | grep '^|'; }
-if [ -n "${WRITE:-}" ]; then
-	awk -v table="$table" '/^<!-- so far -->$/ { skip = 0 } !skip { print } /^<!-- make test-clients -->$/ { while ((getline line < table) > 0) print line; skip = 1 }' doc/clients.md >"$work/page"
-	cat "$work/page" >doc/clients.md
-fi
+[ -z "${WRITE:-}" ] || crm_page_table doc/clients.md "make test-clients" "$table"
 no_version() { sed 's/^\(|[^|]*|\)[^|]*|/\1/' "$1"; }
 in_page >"$work/page_table"
 no_version "$work/page_table" >"$work/there"

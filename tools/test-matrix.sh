@@ -1,8 +1,10 @@
 #!/bin/sh
 # Builds crm without a warning and runs its tests on each PostgreSQL that Debian has, each in a chroot of its own, and upgrades a
 # database with a store from the machine's own PostgreSQL to each of them by pg_upgrade. Prints a table: version by suite.
-#   MATRIX="trixie sid"   which releases of Debian (default: both)     SUITES, TESTS   as for tools/test.sh, and the suite upgrade
-#   MATRIX_DIR=dir        keeps the chroots there for the next run (default: a folder that is removed)
+#   MATRIX="trixie sid"   which releases of Debian (default: both), and here: this machine's own PostgreSQL, without a chroot
+#   SUITES, TESTS         as for tools/test.sh, and the suite upgrade
+#   MATRIX_DIR=dir        keeps the chroots there for the next run, and the results of earlier runs for the table (default: a folder that is removed)
+#   WRITE=1               puts the table into doc/operations.md
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -30,9 +32,22 @@ leave() {
 }
 trap leave EXIT
 trap 'exit 1' INT TERM
-table=$dir/table
-echo '| Debian | PostgreSQL | ICU | suite | passed | failed |
-|---|---|---|---|---:|---:|' >"$table"
+commit=$(git rev-parse --short HEAD)
+results=$dir/results
+touch "$results"
+# result RELEASE VERSION ICU SUITE PASSED FAILED: takes the place of what the suite gave before. A few tests are no suite.
+result() {
+	echo "# $1, $2: $4 $5 passed, $6 failed"
+	[ -z "${TESTS:-}" ] || return 0
+	grep -v "^$1|$2|[^|]*|$4|" "$results" >"$results.new" || true
+	echo "$1|$2|$3|$4|$5|$6|$commit" >>"$results.new"
+	mv "$results.new" "$results"
+}
+# suite_result RELEASE VERSION ICU SUITE LOG: from the last line of tools/test.sh
+suite_result() {
+	line=$(tail -n 1 "$5")
+	result "$1" "$2" "$3" "$4" "${line%% passed*}" "$(echo "$line" | sed -n 's/.*, \([0-9]*\) failed/\1/p')"
+}
 
 # enter ROOT COMMAND...
 enter() {
@@ -107,26 +122,55 @@ run_release() {
 			failed=1
 			grep -E 'FAILED|^not ok|warning|error' "$log" | head -n 20
 		}
-		line=$(tail -n 1 "$log")
-		echo "| $release | $version | $icu | $suite | ${line%% passed*} | $(echo "$line" | sed -n 's/.*, \([0-9]*\) failed/\1/p') |" >>"$table"
+		suite_result "$release" "$version" "$icu" $suite "$log"
 	done
 	case " ${SUITES:-upgrade} " in *" upgrade "*) ;; *) return 0 ;; esac
 	old_server "$root"
 	log=$dir/$release.pg_upgrade.log
 	if enter "$root" sh /src/crm/tools/test-pg-upgrade.sh "/old/pg$("$crm_pg_config" --bindir)" >"$log" 2>&1; then
-		echo "| $release | $version | $icu | pg_upgrade from $("$crm_pg_config" --version | sed 's/PostgreSQL \([0-9]*\).*/\1/') | $(grep -c '^ok' "$log") | 0 |" >>"$table"
+		result "$release" "$version" "$icu" pg_upgrade "$(grep -c '^ok' "$log")" 0
 	elif [ $? = 77 ]; then
 		tail -n 1 "$log"
-		echo "| $release | $version | $icu | pg_upgrade: $(tail -n 1 "$log") | | |" >>"$table"
 	else
 		failed=1
 		tail -n 20 "$log"
-		echo "| $release | $version | $icu | pg_upgrade | $(grep -c '^ok' "$log") | 1 |" >>"$table"
+		result "$release" "$version" "$icu" pg_upgrade "$(grep -c '^ok' "$log")" 1
 	fi
 }
 
+# This machine's own, with the upgrade of the extension and a store.
+run_here() {
+	echo "# here"
+	version=$("$crm_pg_config" --version | sed 's/PostgreSQL \([0-9.a-z]*\).*/\1/')
+	icu=$(dpkg-query -W -f '${Version}' libicu-dev 2>/dev/null | sed 's/-.*//')
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-here}")
+	for suite in ${SUITES:-sql isolation tap upgrade}; do
+		log=$dir/here.$suite.log
+		CI=1 SUITES=$suite sh tools/test.sh >"$log" 2>&1 || {
+			failed=1
+			grep -E 'FAILED|^not ok|warning|error' "$log" | head -n 20
+		}
+		suite_result "$release" "$version" "$icu" $suite "$log"
+	done
+}
+
 for release in ${MATRIX:-trixie sid}; do
-	run_release "$release"
+	if [ "$release" = here ]; then run_here; else run_release "$release"; fi
 done
-cat "$table"
+
+# version by suite: passed, and what failed
+awk -F'|' '
+	function cell(k) { return k in passed ? passed[k] (failed[k] > 0 ? ", **" failed[k] " failed**" : "") : "–" }
+	{ k = $2; if (!(k in seen)) { seen[k] = 1; order[++n] = k } release[k] = $1; icu[k] = $3; passed[k, $4] = $5; failed[k, $4] = $6
+	  if (index(" " commits[k] " ", " " $7 " ") == 0) commits[k] = commits[k] (commits[k] == "" ? "" : " ") $7 }
+	END {
+		print "| PostgreSQL | Debian | ICU | SQL tests | isolation specs | TAP checks | upgrade of a store | pg_upgrade from here | of commit |"
+		print "|---|---|---|---:|---:|---:|---:|---:|---|"
+		for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (order[j] + 0 < order[i] + 0) { x = order[i]; order[i] = order[j]; order[j] = x }
+		for (i = 1; i <= n; i++) { k = order[i]
+			printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k, release[k], icu[k], cell(k SUBSEP "sql"), cell(k SUBSEP "isolation"), cell(k SUBSEP "tap"),
+				cell(k SUBSEP "upgrade"), cell(k SUBSEP "pg_upgrade"), commits[k] }
+	}' "$results" >"$dir/table"
+cat "$dir/table"
+[ -z "${WRITE:-}" ] || crm_page_table doc/operations.md "make test-matrix" "$dir/table"
 exit $failed
