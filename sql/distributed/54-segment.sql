@@ -187,9 +187,12 @@ BEGIN
             COMMIT;
             PERFORM pg_catalog.set_config('search_path', path, true);
         END LOOP;
-        PERFORM ask_part(place, 'WITH gone AS (DELETE FROM customer_rule_tag r WHERE NOT EXISTS (SELECT FROM tag_rule t WHERE t.tag = r.tag) RETURNING 1) SELECT count(*)::text FROM gone', NULL, true);
-        COMMIT;
-        PERFORM pg_catalog.set_config('search_path', path, true);
+        LOOP
+            SELECT a::bigint INTO changed FROM ask_part(place, format('SELECT forget_rule_tags(%L)::text', batch), NULL, true) a;
+            COMMIT;
+            PERFORM pg_catalog.set_config('search_path', path, true);
+            EXIT WHEN changed = 0;
+        END LOOP;
     END LOOP;
     -- Citus takes no function in DO UPDATE.
     moved_at := pg_catalog.clock_timestamp();

@@ -51,7 +51,7 @@ VALUES ('owner', 'routine', 'grant_tier', 'EXECUTE'),
 
 INSERT INTO privacy_rule (table_name, column_name, erase, exported, why) VALUES
     ('customer', 'tags', 'empty', true, 'what was thought of the person'),
-    ('customer_rule_tag', '*', 'delete', true, 'what was thought of the person'),
+    ('customer', 'rule_tags', 'empty', true, 'what was thought of the person'),
     ('lifecycle_state', '*', 'keep', true, 'dates of purchases'),
     ('lifecycle_change', '*', 'keep', true, 'dates of purchases'),
     ('tier_member', '*', 'keep', true, 'tier'),

@@ -201,13 +201,15 @@ COMMENT ON COLUMN tag_rule.tag IS 'in canonical form';
 COMMENT ON COLUMN tag_rule.instant IS 'names only columns of the order summary: also judged when an order comes in; others wait for apply_tag_rules()';
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON tag_rule FOR EACH ROW EXECUTE FUNCTION rule_guard('customer_360');
 
-CREATE TABLE customer_rule_tag (
-    customer_id bigint NOT NULL REFERENCES customer ON DELETE CASCADE,
-    tag text NOT NULL,
-    since timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (customer_id, tag)
-);
-COMMENT ON TABLE customer_rule_tag IS 'which tags of a customer a rule has set, and may therefore remove';
+-- Beside the tags, since both change together: a row of its own for each tag would cost an order more than all else that a rule does.
+ALTER TABLE customer ADD COLUMN rule_tags crm.tagset NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN customer.rule_tags IS 'which of the tags a rule has set, and may therefore remove; one that a person took away stays noted';
+
+CREATE VIEW customer_rule_tag AS
+SELECT c.customer_id, t.tag,
+       (SELECT max(e.at) FROM tag_event e WHERE e.customer_id = c.customer_id AND e.tag = t.tag AND e.added) AS since
+FROM customer c CROSS JOIN LATERAL unnest(c.rule_tags::text[]) t (tag);
+COMMENT ON VIEW customer_rule_tag IS 'which tags of a customer a rule has set, and may therefore remove, a row each; kept in customer.rule_tags';
 
 CREATE FUNCTION tag_rule_wishes(as_of timestamptz, after_id bigint, last_id bigint, customer_ids bigint[] DEFAULT NULL,
                                 OUT ids bigint[], OUT which text[], OUT holds boolean[], OUT seen pg_snapshot)
@@ -240,8 +242,8 @@ BEGIN
                     OFFSET 0) d
               CROSS JOIN LATERAL (SELECT u.tag, true AS holds FROM unnest((d.wanted OPERATOR(crm.-) d.present::text[])::text[]) u (tag)
                                   UNION ALL
-                                  SELECT r.tag, false FROM customer_rule_tag r
-                                  WHERE r.customer_id = d.customer_id AND r.tag = ANY ((d.present OPERATOR(crm.-) d.wanted::text[])::text[])) t
+                                  SELECT u.tag, false FROM customer r CROSS JOIN LATERAL unnest((r.rule_tags OPERATOR(crm.&) (d.present OPERATOR(crm.-) d.wanted::text[]))::text[]) u (tag)
+                                  WHERE r.customer_id = d.customer_id) t
               WHERE d.wanted OPERATOR(crm.<>) d.present
               ORDER BY d.customer_id) e'
         INTO ids, which, holds, seen USING names, after_id, last_id, customer_ids;
@@ -285,27 +287,19 @@ BEGIN
                   CROSS JOIN unnest(f.ids, f.which, f.holds) u (customer_id, tag, hold)) w;
         END IF;
     END IF;
-    -- Only what a rule has set is removed; what is there by hand is left, and not taken over.
+    -- Only what a rule has set is removed; what is there by hand is left, and not taken over. What a person took away does not come back.
     WITH wish AS MATERIALIZED (
-        SELECT u.customer_id, u.tag, u.hold FROM unnest(set_rule_tags.customer_ids, set_rule_tags.tags, set_rule_tags.hold) u (customer_id, tag, hold)
-    ), added AS (
-        INSERT INTO customer_rule_tag (customer_id, tag, since)
-        SELECT w.customer_id, w.tag, set_rule_tags.at FROM wish w JOIN customer c ON c.customer_id = w.customer_id
-        WHERE w.hold AND NOT has_tag(c.tags, w.tag)
-        ORDER BY 1, 2
-        ON CONFLICT DO NOTHING
-        RETURNING customer_rule_tag.customer_id, customer_rule_tag.tag
-    ), removed AS (
-        DELETE FROM customer_rule_tag r USING wish w
-        WHERE r.customer_id = w.customer_id AND r.tag = w.tag AND NOT w.hold
-        RETURNING r.customer_id, r.tag
-    ), changed AS (
-        SELECT x.customer_id, coalesce(array_agg(x.tag) FILTER (WHERE x.comes), '{}') AS comes, coalesce(array_agg(x.tag) FILTER (WHERE NOT x.comes), '{}') AS goes
-        FROM (SELECT a.customer_id, a.tag, true AS comes FROM added a UNION ALL SELECT r.customer_id, r.tag, false FROM removed r) x
-        GROUP BY x.customer_id
+        SELECT u.customer_id, coalesce(tagset(array_agg(u.tag) FILTER (WHERE u.hold)), '{}') AS comes,
+               coalesce(tagset(array_agg(u.tag) FILTER (WHERE NOT u.hold)), '{}') AS goes
+        FROM unnest(set_rule_tags.customer_ids, set_rule_tags.tags, set_rule_tags.hold) u (customer_id, tag, hold)
+        GROUP BY u.customer_id
     ), written AS (
-        UPDATE customer c SET tags = (c.tags OPERATOR(crm.-) h.goes) OPERATOR(crm.|) tagset(h.comes)
-        FROM changed h WHERE c.customer_id = h.customer_id
+        UPDATE customer c
+        SET tags = (c.tags OPERATOR(crm.-) (w.goes OPERATOR(crm.&) c.rule_tags)::text[]) OPERATOR(crm.|) (w.comes OPERATOR(crm.-) c.rule_tags::text[]),
+            rule_tags = (c.rule_tags OPERATOR(crm.-) w.goes::text[]) OPERATOR(crm.|) (w.comes OPERATOR(crm.-) c.tags::text[])
+        FROM wish w
+        WHERE c.customer_id = w.customer_id
+          AND (w.goes OPERATOR(crm.&&) c.rule_tags OR NOT w.comes OPERATOR(crm.<@) (c.tags OPERATOR(crm.|) c.rule_tags))
         RETURNING 1
     )
     SELECT count(*) INTO n FROM written;
@@ -339,6 +333,25 @@ END
 $$;
 COMMENT ON FUNCTION apply_tag_rules_batch(timestamptz, bigint, integer, integer) IS
 'a part of apply_tag_rules: so many customers after an id, no row when there are none; up to batch changes are made, more are given back, with the snapshot in which they were found';
+
+CREATE FUNCTION forget_rule_tags(batch integer DEFAULT 50000) RETURNS bigint
+LANGUAGE sql
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH known AS MATERIALIZED (
+        SELECT coalesce(tagset(array_agg(t.tag)), '{}') AS tags FROM tag_rule t
+    ), picked AS (
+        SELECT c.customer_id FROM customer c
+        WHERE NOT c.rule_tags OPERATOR(crm.<@) (SELECT k.tags FROM known k)
+        ORDER BY c.customer_id LIMIT batch FOR NO KEY UPDATE
+    ), written AS (
+        UPDATE customer c SET rule_tags = c.rule_tags OPERATOR(crm.&) (SELECT k.tags FROM known k)
+        FROM picked p WHERE c.customer_id = p.customer_id
+        RETURNING 1
+    )
+    SELECT count(*) FROM written;
+END;
+COMMENT ON FUNCTION forget_rule_tags(integer) IS 'tags of rules that are no more become tags set by hand: up to so many customers, how many. The end of apply_tag_rules';
 
 CREATE PROCEDURE apply_tag_rules(as_of timestamptz DEFAULT now(), batch integer DEFAULT 50000, store_settings regclass DEFAULT 'settings'::regclass)
 LANGUAGE plpgsql
@@ -379,7 +392,11 @@ BEGIN
         COMMIT;
         EXIT WHEN after_id OPERATOR(pg_catalog.>=) until_id;
     END LOOP;
-    EXECUTE pg_catalog.format('DELETE FROM %s.customer_rule_tag r WHERE NOT EXISTS (SELECT FROM %1$s.tag_rule t WHERE t.tag OPERATOR(pg_catalog.=) r.tag)', store);
+    LOOP
+        EXECUTE pg_catalog.format('SELECT %s.forget_rule_tags($1)', store) INTO changed USING batch;
+        EXIT WHEN changed OPERATOR(pg_catalog.=) 0;
+        COMMIT;
+    END LOOP;
     EXECUTE progress USING 'done'::pg_catalog.text, done, after_id;
     COMMIT;
 END
@@ -410,4 +427,4 @@ COMMENT ON COLUMN tag_rule.rule IS 'who has the tag';
 COMMENT ON COLUMN tag_rule.enabled IS 'false: the rule sets and removes nothing';
 COMMENT ON COLUMN customer_rule_tag.customer_id IS 'the customer';
 COMMENT ON COLUMN customer_rule_tag.tag IS 'the tag';
-COMMENT ON COLUMN customer_rule_tag.since IS 'from when';
+COMMENT ON COLUMN customer_rule_tag.since IS 'from when, as its event says';

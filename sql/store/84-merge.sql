@@ -123,7 +123,7 @@ DECLARE
     -- Logs and ledgers stay as written; the others are merged by rules of their own, or computed anew.
     stay CONSTANT name[] := '{customer,customer_summary,contact,contact_confirmation,contact_change,contact_access,consent,erasure,restriction,
         legal_hold,merge_log,duplicate_candidate,points_account,points_entry,points_hold,points_note,points_checkpoint_leaf,points_start,points_entry_archive,purchase,
-        purchase_number,purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,customer_rule_tag,tag_expiry,tag_event}';
+        purchase_number,purchase_item,purchase_refund,order_agent,tier_member,tier_change,lifecycle_state,lifecycle_change,tag_expiry,tag_event}';
     parts text[] := '{}';
     reads text[] := '{}';
     t record;
@@ -258,7 +258,7 @@ BEGIN
     END LOOP;
     PERFORM set_config('crm.tag_reason', 'merge of customer ' || lose, true);
     UPDATE customer x
-    SET tags = k.tags, joined_at = least(x.joined_at, l.joined_at), occupation = coalesce(x.occupation, l.occupation), region = coalesce(x.region, l.region),
+    SET tags = k.tags, rule_tags = x.rule_tags OPERATOR(crm.|) (l.rule_tags OPERATOR(crm.&) crm.tagset(coalesce(gained, '{}'))), joined_at = least(x.joined_at, l.joined_at), occupation = coalesce(x.occupation, l.occupation), region = coalesce(x.region, l.region),
         influence = coalesce(x.influence, l.influence), special_needs = coalesce(x.special_needs, l.special_needs),
         source = CASE WHEN l.joined_at < x.joined_at THEN coalesce(l.source, x.source) ELSE coalesce(x.source, l.source) END,
         last_source = coalesce(x.last_source, l.last_source), attributes = l.attributes || x.attributes
@@ -267,14 +267,11 @@ BEGIN
     -- What changed in the row, as it was and as it became.
     SELECT done || jsonb_build_object('tags', to_jsonb(coalesce(gained, '{}')), 'customer', coalesce(jsonb_object_agg(w.key, jsonb_build_array(w.value, n.value)), '{}'))
     INTO done
-    FROM customer x, jsonb_each(to_jsonb(k) - 'tags') w (key, value), jsonb_each(to_jsonb(x) - 'tags') n (key, value)
+    FROM customer x, jsonb_each(to_jsonb(k) - '{tags,rule_tags}'::text[]) w (key, value), jsonb_each(to_jsonb(x) - '{tags,rule_tags}'::text[]) n (key, value)
     WHERE x.customer_id = keep AND n.key = w.key AND n.value <> w.value;
     INSERT INTO tag_expiry AS e (customer_id, tag, expires_at)
     SELECT keep, x.tag, x.expires_at FROM tag_expiry x WHERE x.customer_id = lose AND x.tag = ANY (gained)
     ON CONFLICT ON CONSTRAINT tag_expiry_pkey DO UPDATE SET expires_at = EXCLUDED.expires_at;
-    INSERT INTO customer_rule_tag (customer_id, tag, since)
-    SELECT keep, x.tag, x.since FROM customer_rule_tag x WHERE x.customer_id = lose AND x.tag = ANY (gained)
-    ON CONFLICT DO NOTHING;
 
     -- Contact: gaps alone. That of who is merged stays there, as the record.
     IF EXISTS (SELECT FROM contact x WHERE x.customer_id = lose) THEN
@@ -410,13 +407,13 @@ BEGIN
     WHERE x.customer_id = g.customer_id AND to_jsonb(x) -> v.key = v.value -> 1;
     PERFORM set_config('crm.tag_reason', 'merge of customer ' || g.lose || ' undone', true);
     UPDATE customer x
-    SET tags = x.tags OPERATOR(crm.-) ARRAY(SELECT jsonb_array_elements_text(g.moved -> 'tags')), joined_at = w.joined_at, occupation = w.occupation, region = w.region,
+    SET tags = x.tags OPERATOR(crm.-) ARRAY(SELECT jsonb_array_elements_text(g.moved -> 'tags')),
+        rule_tags = x.rule_tags OPERATOR(crm.-) ARRAY(SELECT jsonb_array_elements_text(g.moved -> 'tags')), joined_at = w.joined_at, occupation = w.occupation, region = w.region,
         influence = w.influence, special_needs = w.special_needs, source = w.source, last_source = w.last_source, attributes = w.attributes
     FROM customer y, jsonb_populate_record(y, changed) w
     WHERE x.customer_id = g.customer_id AND y.customer_id = x.customer_id;
     PERFORM set_config('crm.tag_reason', '', true);
     DELETE FROM tag_expiry e WHERE e.customer_id = g.customer_id AND g.moved -> 'tags' ? e.tag;
-    DELETE FROM customer_rule_tag e WHERE e.customer_id = g.customer_id AND g.moved -> 'tags' ? e.tag;
     UPDATE contact x
     SET name = CASE WHEN g.moved -> 'contact' ? 'name' AND x.name = o.name THEN NULL ELSE x.name END,
         phone = CASE WHEN g.moved -> 'contact' ? 'phone' AND x.phone = o.phone THEN NULL ELSE x.phone END,

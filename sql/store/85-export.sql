@@ -180,8 +180,8 @@ AS $$
     UNION ALL SELECT 'points_program', to_jsonb(p) - 'code' FROM points_program p
     UNION ALL SELECT 'privacy_policy', to_jsonb(p) FROM privacy_policy p
     UNION ALL SELECT 'tier', to_jsonb(t) FROM (SELECT * FROM tier ORDER BY seq) t
-    UNION ALL (SELECT 'customer', (to_jsonb(c) - 'tags') || jsonb_build_object(
-        'tags', c.tags::text,
+    UNION ALL (SELECT 'customer', (to_jsonb(c) - '{tags,rule_tags}'::text[]) || jsonb_build_object(
+        'tags', c.tags::text, 'rule_tags', c.rule_tags::text,
         'tag_expiry', coalesce((SELECT jsonb_agg(to_jsonb(x) - 'customer_id') FROM tag_expiry x WHERE x.customer_id = c.customer_id), '[]'),
         'contact', (SELECT to_jsonb(k) FROM contact k WHERE k.customer_id = c.customer_id),
         'identity', coalesce((SELECT jsonb_agg(to_jsonb(i) ORDER BY i.channel, i.external_id) FROM identity i WHERE i.customer_id = c.customer_id), '[]'),
@@ -251,8 +251,8 @@ BEGIN
 
     UPDATE pg_temp.import_store s SET added = true
     WHERE s.part = 'customer' AND NOT EXISTS (SELECT FROM customer k WHERE k.customer_id = (s.content ->> 'customer_id')::bigint);
-    INSERT INTO customer (customer_id, status, merged_into, joined_at, occupation, region, influence, special_needs, source, last_source, attributes, tags)
-        SELECT r.customer_id, r.status, r.merged_into, r.joined_at, r.occupation, r.region, r.influence, r.special_needs, r.source, r.last_source, r.attributes, r.tags
+    INSERT INTO customer (customer_id, status, merged_into, joined_at, occupation, region, influence, special_needs, source, last_source, attributes, tags, rule_tags)
+        SELECT r.customer_id, r.status, r.merged_into, r.joined_at, r.occupation, r.region, r.influence, r.special_needs, r.source, r.last_source, r.attributes, r.tags, coalesce(r.rule_tags, '{}')
         FROM pg_temp.import_store s, jsonb_populate_record(NULL::customer, s.content) r WHERE s.added ORDER BY r.customer_id;
     PERFORM setval(pg_get_serial_sequence('customer', 'customer_id'), greatest(max(k.customer_id), nextval(pg_get_serial_sequence('customer', 'customer_id')) - 1)) FROM customer k;
     INSERT INTO tag_expiry (customer_id, tag, expires_at)

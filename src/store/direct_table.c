@@ -6,10 +6,12 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -128,6 +130,25 @@ direct_put(DirectTable *table)
 }
 
 /*
+ * Are two rows the same to an index?
+ */
+static bool
+same_values(Relation index, Datum values[2][INDEX_MAX_KEYS], bool nulls[2][INDEX_MAX_KEYS])
+{
+	TupleDesc desc = RelationGetDescr(index);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (nulls[0][i] != nulls[1][i] ||
+			(!nulls[0][i] && !datumIsEqual(values[0][i], values[1][i], attribute->attbyval, attribute->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Put rows into one index, whose upper pages stay at hand when it is not another's turn after each
  */
 static void
@@ -137,8 +158,12 @@ insert_into_index(DirectTable *table, int which, TupleTableSlot **rows, int coun
 	IndexInfo *info = table->info->ri_IndexRelationInfo[which];
 	ExprContext *context = GetPerTupleExprContext(table->estate);
 	MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(table->estate));
-	Datum values[INDEX_MAX_KEYS];
-	bool nulls[INDEX_MAX_KEYS];
+	Datum values[2][INDEX_MAX_KEYS];
+	bool nulls[2][INDEX_MAX_KEYS];
+	/* Rows of one page and value tell an index that sums up ranges of pages nothing new. */
+	bool sums_up = index->rd_rel->relam == BRIN_AM_OID;
+	BlockNumber last = InvalidBlockNumber;
+	int side = 0;
 
 	if (!info->ii_ReadyForInserts)
 	{
@@ -152,15 +177,19 @@ insert_into_index(DirectTable *table, int which, TupleTableSlot **rows, int coun
 		context->ecxt_scantuple = rows[i];
 		if (info->ii_Predicate != NIL && !ExecQual(info->ii_PredicateState, context))
 			continue;
-		FormIndexDatum(info, rows[i], table->estate, values, nulls);
+		FormIndexDatum(info, rows[i], table->estate, values[side], nulls[side]);
+		if (sums_up && ItemPointerGetBlockNumber(&rows[i]->tts_tid) == last && same_values(index, values, nulls))
+			continue;
+		last = ItemPointerGetBlockNumber(&rows[i]->tts_tid);
 		index_insert(index,
-					 values,
-					 nulls,
+					 values[side],
+					 nulls[side],
 					 &rows[i]->tts_tid,
 					 table->rel,
 					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 					 false,
 					 info);
+		side = 1 - side;
 	}
 	MemoryContextSwitchTo(caller);
 	ResetPerTupleExprContext(table->estate);

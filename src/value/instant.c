@@ -7,40 +7,65 @@
 #include "utils/timestamp.h"
 #include "value/instant_figures.h"
 
+/* A set of tags, walked along with the rules: both are in the order of bytes. */
+typedef struct TagCursor
+{
+	TagScan scan;
+	Tag tag;
+	bool more;
+} TagCursor;
+
+static void
+cursor_begin(TagCursor *cursor, struct varlena *set)
+{
+	tag_scan_begin(&cursor->scan, set);
+	cursor->more = tag_scan_next(&cursor->scan, &cursor->tag);
+}
+
+/*
+ * Is the tag in the set? It must not come before one asked for earlier.
+ */
+static bool
+cursor_has(TagCursor *cursor, const Tag *tag)
+{
+	int order = -1;
+
+	while (cursor->more && (order = tag_compare(tag, &cursor->tag)) > 0)
+		cursor->more = tag_scan_next(&cursor->scan, &cursor->tag);
+	return cursor->more && order == 0;
+}
+
 /*
  * Rule tags of one customer, as of now
  */
 static void
 tag_customer(Instant *in)
 {
-	struct varlena *present = instant_tags(&in->store, in->customer->customer_id);
+	struct varlena *tags;
+	struct varlena *rule_tags;
 	Figures figures;
-	TagScan scan;
-	Tag tag;
-	bool more;
+	TagCursor present;
+	TagCursor ruled;
 	int ncomes = 0;
 	int ngoes = 0;
 
-	if (present == NULL)
+	if (!instant_tags(&in->store, in->customer->customer_id, &tags, &rule_tags))
 		return;
 	instant_figures(in, GetCurrentTransactionStartTimestamp(), false, &figures);
-	/* Both the tags and the rules are in the order of bytes. */
-	tag_scan_begin(&scan, present);
-	more = tag_scan_next(&scan, &tag);
+	cursor_begin(&present, tags);
+	cursor_begin(&ruled, rule_tags);
 	for (int i = 0; i < in->rules->ntags; i++)
 	{
 		InstantTag *rule = &in->rules->tags[i];
-		Tag own = {VARDATA_ANY(rule->tag), VARSIZE_ANY_EXHDR(rule->tag)};
+		Tag own = instant_tag(rule);
 		bool hold = instant_holds(in, &figures, rule->rule, rule->units, rule->names_year);
-		int order = -1;
 
-		while (more && (order = tag_compare(&own, &tag)) > 0)
-			more = tag_scan_next(&scan, &tag);
-		if (hold == (more && order == 0))
+		if (hold == cursor_has(&present, &own))
 			continue;
 		if (hold)
 			in->comes[ncomes++] = rule;
-		else
+		/* What no rule has set was set by a person, and stays. */
+		else if (cursor_has(&ruled, &own))
 			in->goes[ngoes++] = rule;
 	}
 	/* Most orders change no tag. */

@@ -180,10 +180,10 @@ insertable(const Insertion *insertion)
 }
 
 /*
- * Does a check look at a column? One that does not cannot fail when only that column changes.
+ * Does a check look at one of two columns? One that does not cannot fail when only those change.
  */
 static bool
-checks_look_at(TupleConstr *constr, AttrNumber column)
+checks_look_at(TupleConstr *constr, const AttrNumber *columns)
 {
 	bool looks = false;
 
@@ -195,22 +195,22 @@ checks_look_at(TupleConstr *constr, AttrNumber column)
 		{
 			AttrNumber varattno = lfirst_node(Var, cell)->varattno;
 
-			looks = looks || varattno == column || varattno == 0;
+			looks = looks || varattno == columns[0] || varattno == columns[1] || varattno == 0;
 		}
 	}
 	return looks;
 }
 
 /*
- * May customer.tags be updated? Of the triggers that would fire, tags_changed() is the only one with work to do, and it must
+ * May customer.tags and rule_tags be updated? Of the triggers that would fire, tags_changed() is the only one with work to do, and it must
  * be there.
  */
 static bool
-tags_updatable(Oid relid, AttrNumber tags)
+tags_updatable(Oid relid, const AttrNumber *columns)
 {
 	Relation rel = table_open(relid, AccessShareLock);
 	bool plain = only_rows(rel) && rel->rd_rel->relreplident != REPLICA_IDENTITY_NOTHING &&
-				 !checks_look_at(RelationGetDescr(rel)->constr, tags);
+				 !checks_look_at(RelationGetDescr(rel)->constr, columns);
 	bool found = false;
 
 	for (int i = 0; plain && rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
@@ -223,7 +223,7 @@ tags_updatable(Oid relid, AttrNumber tags)
 		if (!TRIGGER_FOR_UPDATE(trigger->tgtype) || trigger->tgenabled == TRIGGER_DISABLED || trigger->tgisinternal)
 			continue;
 		for (int a = 0; a < trigger->tgnattr; a++)
-			named = named || trigger->tgattr[a] == tags;
+			named = named || trigger->tgattr[a] == columns[0] || trigger->tgattr[a] == columns[1];
 		if (!named)
 			continue;
 		fmgr_info(trigger->tgfoid, &function);
@@ -238,28 +238,19 @@ tags_updatable(Oid relid, AttrNumber tags)
 void
 instant_learn_direct(InstantRules *rules)
 {
-	static const char *const rule_tag[] = {"customer_id", "tag", "since"};
 	static const char *const event[] = {"customer_id", "event_id", "tag", "added", "at", "who", "why", "expires_at"};
 	static const char *const toggle[] = {"tag", "chunk", "change_id", "toggled"};
 	static const char *const expiry[] = {"tag"};
 	InstantDirect *direct = &rules->direct;
 	const Oid *tables = rules->kept.tables;
-	Oid customer = tables[INSTANT_TABLE_CUSTOMER];
 	Datum sequence;
 	bool isnull;
 
 	direct->possible =
-		column_numbers(tables[INSTANT_TABLE_RULE_TAG], rule_tag, RULE_TAG_COLUMNS, direct->rule_tag) &&
 		column_numbers(tables[INSTANT_TABLE_EVENT], event, EVENT_COLUMNS, direct->event) &&
 		column_numbers(tables[INSTANT_TABLE_AUDIENCE], toggle, TOGGLE_COLUMNS, direct->toggle) &&
 		column_numbers(tables[INSTANT_TABLE_EXPIRY], expiry, 1, &direct->expiry_tag) &&
-		tags_updatable(customer, rules->tags_column) &&
-		insertable(&(Insertion){.relid = tables[INSTANT_TABLE_RULE_TAG],
-								.columns = direct->rule_tag,
-								.count = RULE_TAG_COLUMNS,
-								.parents = &customer,
-								.nparents = 1,
-								.one_unique = true}) &&
+		tags_updatable(tables[INSTANT_TABLE_CUSTOMER], (AttrNumber[]){rules->tags_column, rules->rule_tags_column}) &&
 		insertable(&(Insertion){
 			.relid = tables[INSTANT_TABLE_EVENT], .columns = direct->event, .count = EVENT_COLUMNS}) &&
 		insertable(&(Insertion){

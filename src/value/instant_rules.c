@@ -78,16 +78,17 @@ static void
 find_columns(InstantRules *rules)
 {
 	rules->tags_column = get_attnum(rules->kept.tables[INSTANT_TABLE_CUSTOMER], "tags");
+	rules->rule_tags_column = get_attnum(rules->kept.tables[INSTANT_TABLE_CUSTOMER], "rule_tags");
 	rules->member.tier = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "tier");
 	rules->member.peak = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "peak");
 	rules->member.judged_at = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "judged_at");
 	rules->member.since = get_attnum(rules->kept.tables[INSTANT_TABLE_MEMBER], "since");
-	if (rules->tags_column <= 0 || rules->member.tier <= 0 || rules->member.peak <= 0 || rules->member.judged_at <= 0 ||
+	if (rules->tags_column <= 0 || rules->rule_tags_column <= 0 || rules->member.tier <= 0 || rules->member.peak <= 0 || rules->member.judged_at <= 0 ||
 		rules->member.since <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("a column of customer or tier_member is missing"),
-				 errhint("customer needs tags; tier_member needs tier, peak, judged_at and since.")));
+				 errhint("customer needs tags and rule_tags; tier_member needs tier, peak, judged_at and since.")));
 }
 
 /*
@@ -214,7 +215,7 @@ instant_rules(Relation purchase)
 		for (int i = 0; i < INSTANT_TABLES; i++)
 		{
 			static const char *const names[INSTANT_TABLES] = {
-				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member", "customer_rule_tag",
+				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member",
 				"tag_expiry", "tag_event", "tag_audience_change", "tier_change"};
 
 			rules->kept.tables[i] = store_sibling_if_any(purchase, names[i]);
@@ -266,24 +267,22 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"ON CONFLICT (customer_id) DO UPDATE SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, "
 		"period_end = EXCLUDED.period_end, judged_at = greatest(EXCLUDED.period_end, w.lock_until), peak = EXCLUDED.peak, "
 		"last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on",
-		"INSERT INTO @customer_rule_tag (customer_id, tag, since) "
-		"SELECT $1, u.tag, pg_catalog.now() FROM pg_catalog.unnest($2) u (tag) ON CONFLICT DO NOTHING",
-		"DELETE FROM @customer_rule_tag r WHERE r.customer_id OPERATOR(pg_catalog.=) $1 "
-		"AND r.tag OPERATOR(pg_catalog.=) ANY ($3) AND $2 IS NOT NULL RETURNING r.tag",
-		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) $3) OPERATOR(crm.|) crm.tagset($2) "
-		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
-		"SELECT c.tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
+		/* Of what is to go, that goes which a rule has set. */
+		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) (c.rule_tags OPERATOR(crm.&) crm.tagset($3))::pg_catalog.text[]) "
+		"OPERATOR(crm.|) crm.tagset($2), "
+		"rule_tags = (c.rule_tags OPERATOR(crm.-) $3) OPERATOR(crm.|) (crm.tagset($2) OPERATOR(crm.-) c.tags::pg_catalog.text[]) "
+		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1 AND (NOT crm.tagset($2) OPERATOR(crm.<@) c.tags "
+		"OR (c.rule_tags OPERATOR(crm.&) crm.tagset($3)) OPERATOR(crm.&&) c.tags)",
+		"SELECT c.tags, c.rule_tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
 		"SELECT m.tier, m.peak, m.judged_at, m.since FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};
 	static const Oid types[INSTANT_PLANS][6] = {{INT8OID, TIMESTAMPTZOID, NUMERICOID, INT8OID},
 												{INT8OID, TEXTOID, TEXTOID},
 												{INT8OID},
 												{INT8OID, TIMESTAMPTZOID, TEXTOID, NUMERICOID, NUMERICOID, TEXTOID},
 												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
-												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
-												{INT8OID, TEXTARRAYOID, TEXTARRAYOID},
 												{INT8OID},
 												{INT8OID}};
-	static const int counts[INSTANT_PLANS] = {4, 3, 1, 6, 3, 3, 3, 1, 1};
+	static const int counts[INSTANT_PLANS] = {4, 3, 1, 6, 3, 1, 1};
 
 	if (rules->plans[which] == NULL)
 	{

@@ -8,6 +8,7 @@
 #include "value/rule_units.h"
 
 #include "executor/spi.h"
+#include "tags/tagset.h"
 #include "utils/relcache.h"
 
 /* The figures that rules may name here, in this order. */
@@ -33,8 +34,6 @@ typedef enum InstantPlan
 	INSTANT_JUDGE_REFUND,
 	INSTANT_ORDERS,
 	INSTANT_LIFT,
-	INSTANT_ADD_TAGS,
-	INSTANT_REMOVE_TAGS,
 	INSTANT_UPDATE_TAGS,
 	INSTANT_TAGS, /* for tables that cannot be read straight */
 	INSTANT_MEMBER,
@@ -51,7 +50,6 @@ typedef enum InstantTable
 	INSTANT_TABLE_NAMESPACE,
 	INSTANT_TABLE_CUSTOMER,
 	INSTANT_TABLE_MEMBER,
-	INSTANT_TABLE_RULE_TAG,
 	INSTANT_TABLE_EXPIRY,
 	INSTANT_TABLE_EVENT,
 	INSTANT_TABLE_AUDIENCE,
@@ -84,6 +82,13 @@ typedef struct InstantTag
 	bool ruled; /* the dictionary has a validity for it, or its namespace holds one value */
 } InstantTag;
 
+/* The tag of a rule, as sets of tags hold it. */
+static inline Tag
+instant_tag(const InstantTag *rule)
+{
+	return (Tag){VARDATA_ANY(rule->tag), VARSIZE_ANY_EXHDR(rule->tag)};
+}
+
 typedef struct InstantTier
 {
 	text *name;
@@ -91,14 +96,6 @@ typedef struct InstantTier
 } InstantTier;
 
 /* The columns of the tables that hold what becomes of tags. */
-typedef enum RuleTagColumn
-{
-	RULE_TAG_CUSTOMER,
-	RULE_TAG_TAG,
-	RULE_TAG_SINCE,
-	RULE_TAG_COLUMNS
-} RuleTagColumn;
-
 typedef enum EventColumn
 {
 	EVENT_CUSTOMER,
@@ -125,7 +122,6 @@ typedef enum ToggleColumn
 typedef struct InstantDirect
 {
 	bool possible;
-	AttrNumber rule_tag[RULE_TAG_COLUMNS];
 	AttrNumber event[EVENT_COLUMNS];
 	AttrNumber toggle[TOGGLE_COLUMNS];
 	AttrNumber expiry_tag;
@@ -196,6 +192,7 @@ typedef struct InstantRules
 	InstantTag *tags;
 	InstantTier *tiers; /* the lowest first */
 	AttrNumber tags_column;
+	AttrNumber rule_tags_column;
 	MemberColumns member;
 	InstantDirect direct;
 	InstantLift lift;

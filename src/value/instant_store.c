@@ -128,29 +128,38 @@ instant_store_close(InstantStore *store)
 	UnregisterSnapshot(store->snapshot);
 }
 
-struct varlena *
-instant_tags(InstantStore *store, int64 customer_id)
+bool
+instant_tags(InstantStore *store, int64 customer_id, struct varlena **tags, struct varlena **rule_tags)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	struct varlena *tags;
-	Datum stored;
-	bool isnull;
+	Datum stored[2];
+	bool isnull[2];
 
 	if (store->customers.index != NULL)
 	{
 		if (!instant_find_customer(&store->customers, customer_id))
-			return NULL;
-		stored = slot_getattr(store->customers.slot, store->rules->tags_column, &isnull);
-		return isnull ? NULL : DatumGetTagsetPP(stored);
+			return false;
+		stored[0] = slot_getattr(store->customers.slot, store->rules->tags_column, &isnull[0]);
+		stored[1] = slot_getattr(store->customers.slot, store->rules->rule_tags_column, &isnull[1]);
+		if (isnull[0] || isnull[1])
+			return false;
+		*tags = DatumGetTagsetPP(stored[0]);
+		*rule_tags = DatumGetTagsetPP(stored[1]);
+		return true;
 	}
-	stored = Int64GetDatum(customer_id);
-	run_plan(store, INSTANT_TAGS, &stored, " ", SPI_OK_SELECT, "reading tags");
+	stored[0] = Int64GetDatum(customer_id);
+	run_plan(store, INSTANT_TAGS, stored, " ", SPI_OK_SELECT, "reading tags");
 	/* SPI leaves its own context current, which lives until the statement is done. */
 	MemoryContextSwitchTo(caller);
-	stored = result_value(0, 1, &isnull);
-	tags = isnull ? NULL : (struct varlena *)PG_DETOAST_DATUM_COPY(stored);
+	for (int i = 0; i < 2; i++)
+		stored[i] = result_value(0, i + 1, &isnull[i]);
+	if (!isnull[0] && !isnull[1])
+	{
+		*tags = (struct varlena *)PG_DETOAST_DATUM_COPY(stored[0]);
+		*rule_tags = (struct varlena *)PG_DETOAST_DATUM_COPY(stored[1]);
+	}
 	SPI_freetuptable(SPI_tuptable);
-	return tags;
+	return !isnull[0] && !isnull[1];
 }
 
 int32
@@ -314,27 +323,7 @@ instant_write_tags(InstantStore *store, int64 customer_id, InstantTag **comes, i
 	args[0] = Int64GetDatum(customer_id);
 	args[1] = tag_array(comes, ncomes);
 	args[2] = tag_array(goes, ngoes);
-	if (ncomes > 0)
-		run_plan(store, INSTANT_ADD_TAGS, args, "   ", SPI_OK_INSERT, "noting rule tags");
-	if (ngoes > 0)
-	{
-		run_plan(store, INSTANT_REMOVE_TAGS, args, "   ", SPI_OK_DELETE_RETURNING, "removing rule tags");
-		if (SPI_processed < (uint64)ngoes)
-		{
-			/* Those that no rule has set were set by a person, and stay. */
-			Datum *values = palloc(sizeof(Datum) * Max(SPI_processed, 1));
-			int count = 0;
-			bool isnull;
-
-			for (uint64 i = 0; i < SPI_processed; i++)
-				values[count++] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-			args[2] = PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-			ngoes = count;
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	if (ncomes + ngoes > 0)
-		run_plan(store, INSTANT_UPDATE_TAGS, args, "   ", SPI_OK_UPDATE, "writing rule tags");
+	run_plan(store, INSTANT_UPDATE_TAGS, args, "   ", SPI_OK_UPDATE, "writing rule tags");
 	/* SPI leaves its own context current, which lives until the statement is done. */
 	MemoryContextSwitchTo(caller);
 }

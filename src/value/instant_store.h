@@ -56,8 +56,9 @@ typedef struct MemberState
 extern void instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase);
 extern void instant_store_close(InstantStore *store);
 
-/* The tags of a customer, whose row stays in the slot; NULL when the customer is gone. */
-extern struct varlena *instant_tags(InstantStore *store, int64 customer_id);
+/* The tags of a customer, and those of them that rules have set; the row stays in the slot. False when the customer is gone. */
+extern bool
+instant_tags(InstantStore *store, int64 customer_id, struct varlena **tags, struct varlena **rule_tags);
 
 /* The tier of a customer, the lowest one for who has no row; changed when this statement has written it. */
 extern void

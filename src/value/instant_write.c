@@ -15,7 +15,7 @@
 
 /*
  * Writes tags that an order changes as UPDATE customer SET tags = … and its trigger tags_changed() would, without the
- * executor: starting it for each of six tables costs ten times what their rows cost.
+ * executor: starting it for each of five tables costs ten times what their rows cost.
  */
 
 /* Events are written when there are so many, and at the end. */
@@ -33,10 +33,8 @@ typedef struct TagWriter
 	MemoryContext context;
 	CommandId command;
 	DirectTable customer;
-	DirectTable rule_tag;
 	DirectTable event;
 	DirectTable toggle;
-	CustomerTable rule_tags; /* opened when first needed */
 	Datum who;
 	Datum why;
 	Toggle *toggles;
@@ -55,7 +53,6 @@ open_writer(InstantStore *store)
 	TagWriter *w = palloc0(sizeof(TagWriter));
 
 	w->context = store->context;
-	direct_open(&w->rule_tag, rules->kept.tables[INSTANT_TABLE_RULE_TAG]);
 	direct_open(&w->customer, rules->kept.tables[INSTANT_TABLE_CUSTOMER]);
 	direct_open(&w->event, rules->kept.tables[INSTANT_TABLE_EVENT]);
 	CheckCmdReplicaIdentity(w->customer.rel, CMD_UPDATE);
@@ -66,153 +63,69 @@ open_writer(InstantStore *store)
 }
 
 /*
- * The rule among those given whose tag this is; -1 when there is none
+ * Keep of these tags those that are in a set, or that are not; both are in the order of bytes
  */
 static int
-find_tag(InstantTag **tags, int count, const Tag *tag)
+keep_tags(InstantTag **tags, int count, const Tag *set, int size, bool in)
 {
+	int kept = 0;
+	int s = 0;
+
 	for (int i = 0; i < count; i++)
 	{
-		Tag own = {VARDATA_ANY(tags[i]->tag), VARSIZE_ANY_EXHDR(tags[i]->tag)};
+		Tag own = instant_tag(tags[i]);
+		int order = -1;
 
-		if (tag_compare(&own, tag) == 0)
-			return i;
+		while (s < size && (order = tag_compare(&own, &set[s])) > 0)
+			s++;
+		if ((s < size && order == 0) == in)
+			tags[kept++] = tags[i];
 	}
-	return -1;
+	return kept;
 }
 
 /*
- * Delete the note that a rule has set a tag; false when somebody else has
- */
-static bool
-delete_rule_tag(TagWriter *w, Snapshot snapshot, ItemPointerData tid)
-{
-	for (;;)
-	{
-		TM_FailureData failure;
-		TM_Result result =
-			table_tuple_delete(w->rule_tag.rel, &tid, w->command, snapshot, InvalidSnapshot, true, &failure, false);
-
-		if (result == TM_Ok || result == TM_Deleted)
-			return result == TM_Ok;
-		if (result != TM_Updated)
-			elog(ERROR, "could not delete from customer_rule_tag: status %d", (int)result);
-		tid = failure.ctid;
-	}
-}
-
-/*
- * Note that a rule has set a tag; false when somebody else is doing so
- */
-static bool
-insert_rule_tag(TagWriter *w, const InstantRules *rules, int64 customer_id, InstantTag *tag)
-{
-	const AttrNumber *c = rules->direct.rule_tag;
-
-	direct_set(&w->rule_tag, c[RULE_TAG_CUSTOMER], Int64GetDatum(customer_id));
-	direct_set(&w->rule_tag, c[RULE_TAG_TAG], PointerGetDatum(tag->tag));
-	direct_set(&w->rule_tag, c[RULE_TAG_SINCE], TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	return direct_insert_new(&w->rule_tag, w->command);
-}
-
-/*
- * Keep customer_rule_tag in step. Of goes those stay that a rule has set; returns false when the statement has to do it.
- */
-static bool
-write_rule_tags(InstantStore *store, int64 customer_id, InstantTag **comes, int ncomes, InstantTag **goes, int *ngoes)
-{
-	TagWriter *w = store->writer;
-	CustomerTable *table = &w->rule_tags;
-	bool *there = palloc0(sizeof(bool) * (ncomes + 1));
-	bool *gone = palloc0(sizeof(bool) * (*ngoes + 1));
-	int kept = 0;
-
-	/* For tags that come alone it is cheaper to try: few are there already, such as those that a person took away. */
-	if (*ngoes > 0 && table->rel == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(w->context);
-
-		instant_open_by_customer(table, RelationGetRelid(w->rule_tag.rel), store->snapshot);
-		MemoryContextSwitchTo(caller);
-	}
-	for (bool more = *ngoes > 0 && instant_find_customer(table, customer_id); more; more = instant_next_row(table))
-	{
-		bool isnull;
-		Datum stored = slot_getattr(table->slot, store->rules->direct.rule_tag[RULE_TAG_TAG], &isnull);
-		Tag tag = {VARDATA_ANY(DatumGetPointer(stored)), VARSIZE_ANY_EXHDR(DatumGetPointer(stored))};
-		int i;
-
-		if ((i = find_tag(comes, ncomes, &tag)) >= 0)
-			there[i] = true;
-		else if ((i = find_tag(goes, *ngoes, &tag)) >= 0)
-			gone[i] = delete_rule_tag(w, store->snapshot, table->slot->tts_tid);
-	}
-	if (table->slot != NULL)
-		ExecClearTuple(table->slot);
-	for (int i = 0; i < *ngoes; i++)
-	{
-		if (gone[i])
-			goes[kept++] = goes[i];
-	}
-	*ngoes = kept;
-	for (int i = 0; i < ncomes; i++)
-	{
-		if (!there[i] && !insert_rule_tag(w, store->rules, customer_id, comes[i]))
-			return false;
-	}
-	return true;
-}
-
-/*
- * The tags of a customer after the change; comes and goes keep what is a change indeed
+ * A set with other tags: none of comes is in it
  */
 static struct varlena *
-changed_tags(struct varlena *present, InstantTag **comes, int *ncomes, InstantTag **goes, int *ngoes)
+changed_set(const Tag *set, int size, InstantTag **comes, int ncomes, InstantTag **goes, int ngoes)
 {
-	int count;
-	Tag *tags = tagset_tags(present, &count);
-	Tag *after = palloc(sizeof(Tag) * (count + *ncomes + 1));
-	bool *has_come = palloc0(sizeof(bool) * (*ncomes + 1));
-	bool *has_gone = palloc0(sizeof(bool) * (*ngoes + 1));
+	Tag *after = palloc(sizeof(Tag) * (size + ncomes + 1));
 	int n = 0;
-	int kept = 0;
+	int c = 0;
+	int g = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < size; i++)
 	{
-		int which = find_tag(goes, *ngoes, &tags[i]);
-
-		if (which >= 0)
+		for (; c < ncomes; c++)
 		{
-			has_gone[which] = true;
-			continue;
+			after[n] = instant_tag(comes[c]);
+			if (tag_compare(&after[n], &set[i]) > 0)
+				break;
+			n++;
 		}
-		which = find_tag(comes, *ncomes, &tags[i]);
-		if (which >= 0)
-			has_come[which] = true;
-		after[n++] = tags[i];
+		if (g < ngoes)
+		{
+			Tag gone = instant_tag(goes[g]);
+
+			if (tag_compare(&gone, &set[i]) == 0)
+			{
+				g++;
+				continue;
+			}
+		}
+		after[n++] = set[i];
 	}
-	for (int i = 0; i < *ngoes; i++)
-	{
-		if (has_gone[i])
-			goes[kept++] = goes[i];
-	}
-	*ngoes = kept;
-	kept = 0;
-	for (int i = 0; i < *ncomes; i++)
-	{
-		if (has_come[i])
-			continue;
-		after[n++] = (Tag){VARDATA_ANY(comes[i]->tag), VARSIZE_ANY_EXHDR(comes[i]->tag)};
-		comes[kept++] = comes[i];
-	}
-	*ncomes = kept;
-	return tagset_from_tags(after, n);
+	for (; c < ncomes; c++)
+		after[n++] = instant_tag(comes[c]);
+	return tagset_from_sorted(after, n);
 }
 
 /* A change of the tags of one customer. */
 typedef struct TagChange
 {
-	AttrNumber column;
+	AttrNumber tags;
+	AttrNumber rule_tags;
 	InstantTag **wanted_comes;
 	InstantTag **wanted_goes;
 	int wanted_ncomes;
@@ -224,21 +137,35 @@ typedef struct TagChange
 } TagChange;
 
 /*
- * The row of a customer with other tags; false when it has them already
+ * The row of a customer with other tags; false when it has them already. Only what a rule has set goes.
  */
 static bool
 change_customer(TupleTableSlot *after, void *arg)
 {
 	TagChange *change = arg;
-	struct varlena *present = DatumGetTagsetPP(after->tts_values[change->column - 1]);
+	Datum *tags = &after->tts_values[change->tags - 1];
+	Datum *rule_tags = &after->tts_values[change->rule_tags - 1];
+	int npresent;
+	int nruled;
+	Tag *present = tagset_tags(DatumGetTagsetPP(*tags), &npresent);
+	Tag *ruled = tagset_tags(DatumGetTagsetPP(*rule_tags), &nruled);
+	InstantTag **new_notes;
+	int ncomes;
 
-	change->ncomes = change->wanted_ncomes;
-	change->ngoes = change->wanted_ngoes;
-	memcpy(change->comes, change->wanted_comes, sizeof(InstantTag *) * change->ncomes);
-	memcpy(change->goes, change->wanted_goes, sizeof(InstantTag *) * change->ngoes);
-	after->tts_values[change->column - 1] =
-		PointerGetDatum(changed_tags(present, change->comes, &change->ncomes, change->goes, &change->ngoes));
-	return change->ncomes + change->ngoes > 0;
+	memcpy(change->comes, change->wanted_comes, sizeof(InstantTag *) * change->wanted_ncomes);
+	memcpy(change->goes, change->wanted_goes, sizeof(InstantTag *) * change->wanted_ngoes);
+	change->ncomes = ncomes = keep_tags(change->comes, change->wanted_ncomes, present, npresent, false);
+	change->ngoes = keep_tags(change->goes, change->wanted_ngoes, present, npresent, true);
+	change->ngoes = keep_tags(change->goes, change->ngoes, ruled, nruled, true);
+	if (change->ncomes + change->ngoes == 0)
+		return false;
+	*tags = PointerGetDatum(changed_set(present, npresent, change->comes, ncomes, change->goes, change->ngoes));
+	/* One that a person took away is noted already. */
+	new_notes = palloc(sizeof(InstantTag *) * (ncomes + 1));
+	memcpy(new_notes, change->comes, sizeof(InstantTag *) * ncomes);
+	ncomes = keep_tags(new_notes, ncomes, ruled, nruled, false);
+	*rule_tags = PointerGetDatum(changed_set(ruled, nruled, new_notes, ncomes, change->goes, change->ngoes));
+	return true;
 }
 
 /*
@@ -248,7 +175,12 @@ static void
 update_customer(InstantStore *store, InstantTag **comes, int *ncomes, InstantTag **goes, int *ngoes)
 {
 	TagWriter *w = store->writer;
-	TagChange change = {.column = store->rules->tags_column, .wanted_ncomes = *ncomes, .wanted_ngoes = *ngoes, .comes = comes, .goes = goes};
+	TagChange change = {.tags = store->rules->tags_column,
+						.rule_tags = store->rules->rule_tags_column,
+						.wanted_ncomes = *ncomes,
+						.wanted_ngoes = *ngoes,
+						.comes = comes,
+						.goes = goes};
 
 	change.wanted_comes = palloc(sizeof(InstantTag *) * (*ncomes + 1));
 	change.wanted_goes = palloc(sizeof(InstantTag *) * (*ngoes + 1));
@@ -320,7 +252,12 @@ expires(InstantStore *store, int64 customer_id, InstantTag **tags, int count)
 		Datum stored = slot_getattr(table->slot, store->rules->direct.expiry_tag, &isnull);
 		Tag tag = {VARDATA_ANY(DatumGetPointer(stored)), VARSIZE_ANY_EXHDR(DatumGetPointer(stored))};
 
-		found = find_tag(tags, count, &tag) >= 0;
+		for (int i = 0; i < count && !found; i++)
+		{
+			Tag own = instant_tag(tags[i]);
+
+			found = tag_compare(&own, &tag) == 0;
+		}
 	}
 	ExecClearTuple(table->slot);
 	return found;
@@ -345,13 +282,7 @@ instant_write_direct(InstantStore *store, int64 customer_id, InstantTag **comes,
 	if (store->writer == NULL)
 		open_writer(store);
 	store->writer->command = GetCurrentCommandId(true);
-	if (!write_rule_tags(store, customer_id, comes, ncomes, goes, &ngoes))
-	{
-		CommandCounterIncrement();
-		return false;
-	}
-	if (ncomes + ngoes > 0)
-		update_customer(store, comes, &ncomes, goes, &ngoes);
+	update_customer(store, comes, &ncomes, goes, &ngoes);
 	for (int i = 0; i < ncomes; i++)
 		write_event(store, customer_id, comes[i], true);
 	for (int i = 0; i < ngoes; i++)
@@ -467,9 +398,7 @@ instant_writer_close(InstantStore *store)
 	w->command = GetCurrentCommandId(true);
 	direct_insert_all(&w->event, w->command);
 	write_toggles_of(store);
-	instant_close_by_customer(&w->rule_tags);
 	direct_close(&w->customer);
-	direct_close(&w->rule_tag);
 	direct_close(&w->event);
 	direct_close(&w->toggle);
 	store->writer = NULL;
