@@ -118,6 +118,12 @@
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#define crm_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define crm_index_insert_cleanup(index, info) ((void) (info))
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define crm_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, NULL, keys, 0)
 #else

@@ -108,8 +108,9 @@ typedef struct OrderFacts
 {
 	int64 customer_id;
 	TimestampTz at;
-	bool known;
+	bool tier_known;
 	const char *tier;
+	bool birthday_known;
 	bool birthday_month;
 } OrderFacts;
 
@@ -124,6 +125,8 @@ typedef enum WatchedTable
 	TABLE_TIER,
 	TABLE_BENEFIT,
 	TABLE_CARRY,
+	TABLE_TIER_CHANGE,
+	TABLE_CONTACT,
 	WATCHED_TABLES
 } WatchedTable;
 
@@ -138,7 +141,8 @@ typedef struct OrderRules
 	pg_tz *zone;
 	bool marks; /* is there any multiplier of lines? */
 	MemoryContext context;
-	SPIPlanPtr facts;
+	SPIPlanPtr tier;
+	SPIPlanPtr birthday;
 	SPIPlanPtr lines;
 	SPIPlanPtr orders;
 	SPIPlanPtr carried;

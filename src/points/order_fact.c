@@ -6,13 +6,17 @@
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "executor/tuptable.h"
 #include "pgtime.h"
+#include "store/customer_scan.h"
 #include "store/money.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /*
@@ -32,54 +36,177 @@ local_day(TimestampTz at, pg_tz *zone)
 }
 
 /*
- * Look up the tier that the customer had, and whether the order falls into the month of birth.
- *
- * A tier that the order itself lifted to begins after it. Who keeps the lunar birthday has it in the month into which it falls.
+ * Run a plan about a customer; its first value is in the current context, null when there is none
  */
-static void
-look_up(OrderRules *store, Relation purchase, OrderFacts *facts)
+static Datum
+look_up(SPIPlanPtr plan, Datum *values, bool *isnull)
 {
-	static const Oid types[3] = {INT8OID, TIMESTAMPTZOID, DATEOID};
-	Datum values[3] = {Int64GetDatum(facts->customer_id), TimestampTzGetDatum(facts->at)};
 	MemoryContext caller = CurrentMemoryContext;
+	Datum value = 0;
+
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up customer " INT64_FORMAT " for the points rules", DatumGetInt64(values[0]));
+	MemoryContextSwitchTo(caller);
+	*isnull = true;
+	if (SPI_processed > 0)
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+	if (!*isnull)
+	{
+		Form_pg_attribute column = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+
+		value = datumCopy(value, column->attbyval, column->attlen);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return value;
+}
+
+/*
+ * The tier that the last change before a moment led to; NULL when there was none. False when SQL has to read the changes.
+ */
+static bool
+read_tier(Oid relid, const OrderFacts *facts, const char **tier)
+{
+	AttrNumber at_column = get_attnum(relid, "at");
+	AttrNumber number_column = get_attnum(relid, "change_no");
+	AttrNumber reason_column = get_attnum(relid, "reason");
+	AttrNumber tier_column = get_attnum(relid, "to_tier");
+	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	CustomerScan changes = {0};
+	TimestampTz last = DT_NOBEGIN;
+	int32 last_number = 0;
+	bool direct;
+
+	*tier = NULL;
+	customer_scan_open(&changes, relid, snapshot);
+	direct = changes.index != NULL && at_column > 0 && number_column > 0 && reason_column > 0 && tier_column > 0;
+	for (bool more = direct && customer_scan_find(&changes, facts->customer_id); more; more = customer_scan_next(&changes))
+	{
+		TupleTableSlot *slot = changes.slot;
+		bool isnull;
+		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, at_column, &isnull));
+		int32 number = DatumGetInt32(slot_getattr(slot, number_column, &isnull));
+		text *reason = DatumGetTextPP(slot_getattr(slot, reason_column, &isnull));
+
+		/* A tier that the order itself lifted to begins after it. */
+		if (at > facts->at || (at == facts->at && VARSIZE_ANY_EXHDR(reason) == 7 && memcmp(VARDATA_ANY(reason), "upgrade", 7) == 0) ||
+			at < last || (at == last && number < last_number))
+			continue;
+		last = at;
+		last_number = number;
+		*tier = TextDatumGetCString(slot_getattr(slot, tier_column, &isnull));
+	}
+	if (changes.slot != NULL)
+		ExecClearTuple(changes.slot);
+	customer_scan_close(&changes);
+	UnregisterSnapshot(snapshot);
+	return direct;
+}
+
+/*
+ * The tier that the customer had at the moment of the order
+ */
+static const char *
+tier_then(OrderRules *store, Relation purchase, OrderFacts *facts)
+{
+	static const Oid types[2] = {INT8OID, TIMESTAMPTZOID};
+	Datum values[2] = {Int64GetDatum(facts->customer_id), TimestampTzGetDatum(facts->at)};
 	bool isnull;
 	Datum value;
 
-	facts->known = true;
-	if (store->zone == NULL)
-		return;
-	values[2] = DateADTGetDatum(local_day(facts->at, store->zone));
-	if (store->facts == NULL || !SPI_plan_is_valid(store->facts))
+	if (facts->tier_known || store->zone == NULL)
+		return facts->tier;
+	facts->tier_known = true;
+	if (!read_tier(store->kept.tables[TABLE_TIER_CHANGE], facts, &facts->tier))
 	{
-		order_plan(
-			&store->facts,
-			store_query(purchase,
-					 "SELECT (SELECT c.to_tier FROM @tier_change c WHERE c.customer_id = $1 "
-					 "AND (c.at < $2 OR c.at = $2 AND c.reason <> 'upgrade') ORDER BY c.at DESC, c.change_no DESC LIMIT 1), "
-					 "(SELECT CASE WHEN k.birth_calendar <> 'lunar' THEN extract(month FROM k.birth_date) = extract(month FROM $3) "
-					 "WHEN k.birth_date BETWEEN '1901-01-01' AND '2099-12-31' AND $3 BETWEEN '1902-01-01' AND '2099-12-31' "
-					 "THEN EXISTS (SELECT FROM generate_series(-1, 0) y WHERE date_trunc('month', "
-					 CRM_SCHEMA ".lunar_birthday(k.birth_date, extract(year FROM $3)::integer + y)) = date_trunc('month', $3)) END "
-					 "FROM @contact k WHERE k.customer_id = $1)"),
-			3,
-			types);
+		if (store->tier == NULL || !SPI_plan_is_valid(store->tier))
+			order_plan(&store->tier,
+					   store_query(purchase,
+								   "SELECT c.to_tier FROM @tier_change c WHERE c.customer_id = $1 "
+								   "AND (c.at < $2 OR c.at = $2 AND c.reason <> 'upgrade') ORDER BY c.at DESC, c.change_no DESC LIMIT 1"),
+					   2,
+					   types);
+		value = look_up(store->tier, values, &isnull);
+		facts->tier = isnull ? NULL : TextDatumGetCString(value);
 	}
-	if (SPI_execute_plan(store->facts, values, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not look up customer " INT64_FORMAT " for the points rules", facts->customer_id);
-	MemoryContextSwitchTo(caller);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	facts->tier = isnull ? store->base_tier : TextDatumGetCString(value);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-	facts->birthday_month = !isnull && DatumGetBool(value);
-	SPI_freetuptable(SPI_tuptable);
+	if (facts->tier == NULL)
+		facts->tier = store->base_tier;
+	return facts->tier;
 }
 
-static OrderFacts *
-known(OrderRules *store, Relation purchase, OrderFacts *facts)
+/*
+ * Is it known without SQL whether a day is in the month of birth, and is it? SQL knows of the lunar calendar.
+ */
+static bool
+read_birthday(Oid relid, int64 customer_id, DateADT day, bool *is_month)
 {
-	if (!facts->known)
-		look_up(store, purchase, facts);
-	return facts;
+	AttrNumber date_column = get_attnum(relid, "birth_date");
+	AttrNumber calendar_column = get_attnum(relid, "birth_calendar");
+	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	CustomerScan contacts = {0};
+	bool known;
+
+	*is_month = false;
+	customer_scan_open(&contacts, relid, snapshot);
+	known = contacts.index != NULL && date_column > 0 && calendar_column > 0 &&
+			TupleDescAttr(RelationGetDescr(contacts.rel), date_column - 1)->atttypid == DATEOID &&
+			TupleDescAttr(RelationGetDescr(contacts.rel), calendar_column - 1)->atttypid == TEXTOID;
+	if (known && customer_scan_find(&contacts, customer_id))
+	{
+		bool no_date;
+		bool no_calendar;
+		DateADT born = DatumGetDateADT(slot_getattr(contacts.slot, date_column, &no_date));
+		Datum calendar = slot_getattr(contacts.slot, calendar_column, &no_calendar);
+
+		if (!no_date && !no_calendar && !DATE_NOT_FINITE(born))
+		{
+			int year;
+			int month;
+			int month_now;
+			int day_of_month;
+
+			j2date(born + POSTGRES_EPOCH_JDATE, &year, &month, &day_of_month);
+			j2date(day + POSTGRES_EPOCH_JDATE, &year, &month_now, &day_of_month);
+			*is_month = month == month_now;
+			known = strcmp(TextDatumGetCString(calendar), "lunar") != 0;
+		}
+		ExecClearTuple(contacts.slot);
+	}
+	customer_scan_close(&contacts);
+	UnregisterSnapshot(snapshot);
+	return known;
+}
+
+/*
+ * Does the order fall into the month of birth? Who keeps the lunar birthday has it in the month into which it falls.
+ */
+static bool
+birthday_month(OrderRules *store, Relation purchase, OrderFacts *facts)
+{
+	static const Oid types[2] = {INT8OID, DATEOID};
+	Datum values[2] = {Int64GetDatum(facts->customer_id)};
+	bool isnull;
+	Datum value;
+
+	if (facts->birthday_known || store->zone == NULL)
+		return facts->birthday_month;
+	facts->birthday_known = true;
+	values[1] = DateADTGetDatum(local_day(facts->at, store->zone));
+	if (read_birthday(store->kept.tables[TABLE_CONTACT], facts->customer_id, DatumGetDateADT(values[1]), &facts->birthday_month))
+		return facts->birthday_month;
+	if (store->birthday == NULL || !SPI_plan_is_valid(store->birthday))
+		order_plan(
+			&store->birthday,
+			store_query(purchase,
+					 "SELECT CASE WHEN k.birth_calendar <> 'lunar' THEN extract(month FROM k.birth_date) = extract(month FROM $2) "
+					 "WHEN k.birth_date BETWEEN '1901-01-01' AND '2099-12-31' AND $2 BETWEEN '1902-01-01' AND '2099-12-31' "
+					 "THEN EXISTS (SELECT FROM generate_series(-1, 0) y WHERE date_trunc('month', "
+					 CRM_SCHEMA ".lunar_birthday(k.birth_date, extract(year FROM $2)::integer + y)) = date_trunc('month', $2)) END "
+					 "FROM @contact k WHERE k.customer_id = $1"),
+			2,
+			types);
+	value = look_up(store->birthday, values, &isnull);
+	facts->birthday_month = !isnull && DatumGetBool(value);
+	return facts->birthday_month;
 }
 
 static bool
@@ -111,8 +238,8 @@ order_judge(OrderRules *store, Relation purchase, const OrderRule *rule, OrderFa
 		const OrderMultiplier *m = lfirst(cell);
 
 		if (facts->at < m->valid_from || facts->at >= m->valid_until ||
-			(m->tiers != NIL && !contains(m->tiers, known(store, purchase, facts)->tier)) ||
-			(m->birthday_month && !known(store, purchase, facts)->birthday_month))
+			(m->tiers != NIL && !contains(m->tiers, tier_then(store, purchase, facts))) ||
+			(m->birthday_month && !birthday_month(store, purchase, facts)))
 			continue;
 		if (m->mark.categories == NIL && m->mark.products == NIL)
 		{
@@ -134,9 +261,9 @@ order_judge(OrderRules *store, Relation purchase, const OrderRule *rule, OrderFa
 	foreach (cell, store->benefits)
 	{
 		OrderBenefit *benefit = lfirst(cell);
-		const char *tier = known(store, purchase, facts)->tier;
+		const char *tier = tier_then(store, purchase, facts);
 
-		if (tier == NULL || strcmp(benefit->tier, tier) != 0 || (benefit->birthday_month && !facts->birthday_month))
+		if (tier == NULL || strcmp(benefit->tier, tier) != 0 || (benefit->birthday_month && !birthday_month(store, purchase, facts)))
 			continue;
 		judged->times = lappend(judged->times, &benefit->times);
 	}

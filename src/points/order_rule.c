@@ -17,7 +17,7 @@
 
 static const char *const watched_names[] = {
 	"points_entry", "points_rule", "points_multiplier", "points_program", "settings", "tier", "tier_benefit",
-	"points_carry"};
+	"points_carry", "tier_change", "contact"};
 
 static KeptCache *stores;
 

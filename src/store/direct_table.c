@@ -53,10 +53,15 @@ direct_close(DirectTable *table)
 		return;
 	if (table->info != NULL)
 	{
-		ExecCloseIndices(table->info);
+		/* Locks stay until the transaction ends: letting go of each costs more than of all together. */
+		for (int i = 0; i < table->info->ri_NumIndices; i++)
+		{
+			crm_index_insert_cleanup(table->info->ri_IndexRelationDescs[i], table->info->ri_IndexRelationInfo[i]);
+			index_close(table->info->ri_IndexRelationDescs[i], NoLock);
+		}
 		FreeExecutorState(table->estate);
 	}
-	for (int i = 0; i < table->room; i++)
+	for (int i = 0; i < table->made; i++)
 		ExecDropSingleTupleTableSlot(table->rows[i]);
 	ExecDropSingleTupleTableSlot(table->slot);
 	table_close(table->rel, NoLock);
@@ -116,9 +121,14 @@ direct_put(DirectTable *table)
 
 		table->rows = table->rows == NULL ? palloc(sizeof(TupleTableSlot *) * room)
 										  : repalloc_huge(table->rows, sizeof(TupleTableSlot *) * (Size)room);
-		for (int i = table->room; i < room; i++)
-			table->rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
 		table->room = room;
+		MemoryContextSwitchTo(caller);
+	}
+	if (table->nrows == table->made)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(table->context);
+
+		table->rows[table->made++] = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
 		MemoryContextSwitchTo(caller);
 	}
 	/* The slots change places, so that nothing is copied. */
@@ -219,6 +229,40 @@ direct_insert_all(DirectTable *table, CommandId command)
 	table->nrows = 0;
 }
 
+/*
+ * Is this predicate of an index known to fail for a row, without preparing it? The usual one asks whether a column is there.
+ */
+static bool
+surely_fails(List *predicate, TupleTableSlot *row)
+{
+	ListCell *cell;
+
+	foreach (cell, predicate)
+	{
+		NullTest *test = lfirst(cell);
+
+		if (IsA(test, NullTest) && test->nulltesttype == IS_NOT_NULL && !test->argisrow && IsA(test->arg, Var) &&
+			((Var *) test->arg)->varattno > 0 && slot_attisnull(row, ((Var *) test->arg)->varattno))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Leave out the partial indexes that take no entry for a row: what is not ready for entries gets none
+ */
+static void
+pass_over_partial(DirectTable *table, TupleTableSlot *row)
+{
+	for (int i = 0; i < table->info->ri_NumIndices; i++)
+	{
+		IndexInfo *info = table->info->ri_IndexRelationInfo[i];
+
+		if (info->ii_Predicate != NIL)
+			info->ii_ReadyForInserts = table->info->ri_IndexRelationDescs[i]->rd_index->indisready && !surely_fails(info->ii_Predicate, row);
+	}
+}
+
 DirectUpdate
 direct_update(DirectTable *table, TupleTableSlot *before, Snapshot snapshot, CommandId command, DirectChange change, void *arg)
 {
@@ -246,6 +290,7 @@ direct_update(DirectTable *table, TupleTableSlot *before, Snapshot snapshot, Com
 			if (indexes != CRM_UPDATE_NO_INDEXES)
 			{
 				need_indexes(table);
+				pass_over_partial(table, after);
 				list_free(crm_insert_index_tuples(table->info, after, table->estate, indexes));
 				ResetPerTupleExprContext(table->estate);
 			}

@@ -22,6 +22,7 @@ typedef struct DirectTable
 	ResultRelInfo *info;
 	TupleTableSlot **rows; /* those put aside by direct_put() */
 	int nrows;
+	int made; /* slots in rows */
 	int room;
 } DirectTable;
 

@@ -15,9 +15,11 @@ instant_begin(Instant *in)
 {
 	TupleDesc desc = in->statement->summary_desc;
 
-	for (int i = 0; i < FIGURE_COUNT; i++)
-		in->columns[i] = summary_columns[i] ? SPI_fnumber(desc, summary_columns[i]) : 0;
-	in->months = SPI_fnumber(desc, "months");
+	for (int i = 0; i < FIGURE_COUNT && !in->rules->summary_known; i++)
+		in->rules->summary[i] = summary_columns[i] ? SPI_fnumber(desc, summary_columns[i]) : 0;
+	if (!in->rules->summary_known)
+		in->rules->months = SPI_fnumber(desc, "months");
+	in->rules->summary_known = in->rules->kept.valid;
 	in->row = palloc(sizeof(Datum) * desc->natts);
 	in->row_null = palloc(sizeof(bool) * desc->natts);
 	in->year_at = DT_NOBEGIN;
@@ -32,7 +34,7 @@ instant_read_summary(Instant *in)
 	memset(summary, 0, sizeof(in->summary));
 	for (int i = 0; i < FIGURE_COUNT; i++)
 	{
-		int column = in->columns[i] - 1;
+		int column = in->rules->summary[i] - 1;
 
 		summary[i].isnull = column < 0 || in->row_null[column];
 		if (!summary[i].isnull)
@@ -42,9 +44,10 @@ instant_read_summary(Instant *in)
 	if (!summary[FIGURE_SPEND_TOTAL].isnull && !summary[FIGURE_COST_TOTAL].isnull)
 		set_unit(&summary[FIGURE_MARGIN_TOTAL], money_sub(summary[FIGURE_SPEND_TOTAL].low, summary[FIGURE_COST_TOTAL].low));
 	in->nbuckets = 0;
-	if (!in->row_null[in->months - 1])
-		in->buckets = months_unpack((struct varlena *)PG_DETOAST_DATUM_PACKED(in->row[in->months - 1]), &in->nbuckets);
+	if (!in->row_null[in->rules->months - 1])
+		in->buckets = months_unpack((struct varlena *)PG_DETOAST_DATUM_PACKED(in->row[in->rules->months - 1]), &in->nbuckets);
 	in->orders = NULL;
+	in->spent = NULL;
 	in->norders = 0;
 }
 
@@ -126,12 +129,35 @@ year_from_buckets(Instant *in, Figures *f)
 	return spend >= 0 && cut_spend >= 0;
 }
 
+/*
+ * Order of orders: by their moments
+ */
+static int
+compare_orders(const void *a, const void *b)
+{
+	TimestampTz x = ((const CountedOrder *)a)->at;
+	TimestampTz y = ((const CountedOrder *)b)->at;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * All orders of the customer that count, in no order
+ */
+static void
+read_orders(Instant *in)
+{
+	if (in->orders == NULL)
+		in->orders = instant_orders(&in->store, in->customer->customer_id, &in->norders);
+}
+
 void
 instant_need_orders(Instant *in)
 {
-	if (in->orders != NULL)
+	if (in->spent != NULL)
 		return;
-	in->orders = instant_orders(&in->store, in->customer->customer_id, &in->norders);
+	read_orders(in);
+	qsort(in->orders, in->norders, sizeof(CountedOrder), compare_orders);
 	in->spent = palloc_extended(sizeof(int64) * (in->norders + 1), MCXT_ALLOC_HUGE);
 	in->spent[0] = 0;
 	for (int i = 0; i < in->norders; i++)
@@ -159,17 +185,32 @@ instant_orders_until(const Instant *in, TimestampTz at)
 void
 instant_make_exact(Instant *in, Figures *f)
 {
-	int first;
-	int end;
-	int64 spend;
+	int64 orders = 0;
+	int64 spend = 0;
 
 	if (f->exact)
 		return;
-	instant_need_orders(in);
-	first = instant_orders_until(in, f->year_start);
-	end = Max(instant_orders_until(in, f->at), first);
-	spend = in->spent[end] - in->spent[first];
-	set_year(f, end - first, spend, 0, 0);
+	read_orders(in);
+	/* One question is answered without sorting them. */
+	for (int i = 0; i < in->norders && in->spent == NULL; i++)
+	{
+		const CountedOrder *order = &in->orders[i];
+
+		if (order->at > f->year_start && order->at <= f->at)
+		{
+			orders++;
+			spend = money_add(spend, order->net);
+		}
+	}
+	if (in->spent != NULL)
+	{
+		int first = instant_orders_until(in, f->year_start);
+		int end = Max(instant_orders_until(in, f->at), first);
+
+		orders = end - first;
+		spend = in->spent[end] - in->spent[first];
+	}
+	set_year(f, orders, spend, 0, 0);
 	f->valued = false;
 }
 

@@ -30,8 +30,6 @@ typedef struct Instant
 	PurchaseStatement *statement;
 	InstantRules *rules;
 	InstantStore store;
-	int columns[FIGURE_COUNT]; /* of the summary's row; 0 where it has none */
-	int months;
 	Datum *row; /* room for the summary's row */
 	bool *row_null;
 
@@ -45,7 +43,7 @@ typedef struct Instant
 	MonthBucket *buckets;
 	int nbuckets;
 	CountedOrder *orders; /* all of them, once they were needed */
-	int64 *spent;		  /* spend before each, and in all */
+	int64 *spent;		  /* spend before each, and in all, once they were sorted by their moments */
 	int norders;
 	bool judged; /* has this statement changed the customer's tier? */
 

@@ -31,7 +31,7 @@ typedef struct TierWriter
 {
 	DirectTable member;
 	DirectTable change;
-	CustomerTable tiers; /* by their name, the primary key */
+	CustomerScan tiers; /* by their name, the primary key */
 	Datum who;
 } TierWriter;
 
@@ -57,7 +57,7 @@ cycle_end(const InstantRules *rules, TimestampTz at)
 {
 	Datum zone = PointerGetDatum(rules->zone_name);
 	Datum start = DirectFunctionCall2(timestamptz_zone, zone, TimestampTzGetDatum(at));
-	Interval length = {.month = rules->calendar ? 12 : rules->months};
+	Interval length = {.month = rules->calendar ? 12 : rules->cycle};
 
 	if (rules->calendar)
 		start = DirectFunctionCall2(timestamp_pl_interval,
@@ -72,7 +72,7 @@ cycle_end(const InstantRules *rules, TimestampTz at)
  * The table of tiers, and the key by which one of them is found
  */
 static void
-open_tiers(CustomerTable *table, Oid relid, Snapshot snapshot)
+open_tiers(CustomerScan *table, Oid relid, Snapshot snapshot)
 {
 	table->rel = table_open(relid, RowShareLock);
 	list_free(RelationGetIndexList(table->rel));
@@ -96,7 +96,7 @@ open_tiers(CustomerTable *table, Oid relid, Snapshot snapshot)
 static bool
 lock_tier(InstantStore *store, text *tier)
 {
-	CustomerTable *table = &store->tiers->tiers;
+	CustomerScan *table = &store->tiers->tiers;
 	TM_FailureData failure;
 	ScanKeyData key;
 	bool held;
@@ -106,7 +106,7 @@ lock_tier(InstantStore *store, text *tier)
 	ScanKeyEntryInitialize(
 		&key, 0, 1, BTEqualStrategyNumber, InvalidOid, table->index->rd_indcollation[0], F_TEXTEQ, PointerGetDatum(tier));
 	index_rescan(table->scan, &key, 1, NULL, 0);
-	if (!instant_next_row(table))
+	if (!customer_scan_next(table))
 		return false;
 	/* One that another transaction has changed since is for the statement, which looks anew. */
 	held = table_tuple_lock(table->rel,

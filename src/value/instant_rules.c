@@ -111,7 +111,7 @@ load_rules(InstantRules *rules, Relation purchase)
 		zone = text_value(0, 1);
 		rules->zone = pg_tzset(zone);
 		rules->calendar = strcmp(text_value(0, 2), "calendar") == 0;
-		rules->months = pg_strtoint32(text_value(0, 3));
+		rules->cycle = pg_strtoint32(text_value(0, 3));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->zone_name = cstring_to_text(zone);
 		MemoryContextSwitchTo(caller);
@@ -211,12 +211,14 @@ instant_rules(Relation purchase)
 		rules->ntags = 0;
 		rules->ntiers = 0;
 		rules->lifts = false;
+		rules->summary_known = false;
 		rules->direct.possible = rules->lift.possible = false;
 		for (int i = 0; i < INSTANT_TABLES; i++)
 		{
 			static const char *const names[INSTANT_TABLES] = {
 				"tier", "tag_rule", "settings", "tag", "tag_namespace", "customer", "tier_member",
-				"tag_expiry", "tag_event", "tag_audience_change", "tier_change"};
+				"tag_expiry", "tag_event", "tag_audience_change", "tier_change",
+				"customer_summary"};
 
 			rules->kept.tables[i] = store_sibling_if_any(purchase, names[i]);
 			complete = complete && OidIsValid(rules->kept.tables[i]);
@@ -251,7 +253,7 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"AND r.order_no OPERATOR(pg_catalog.=) $3), pg_catalog.now())) WHERE EXISTS (SELECT FROM @tier_member m "
 		"WHERE m.customer_id OPERATOR(pg_catalog.=) $1 AND m.rests_on IS NOT NULL)",
 		"SELECT p.order_at, p.net FROM @purchase p WHERE p.customer_id OPERATOR(pg_catalog.=) $1 "
-		"AND p.order_at IS NOT NULL ORDER BY p.order_at",
+		"AND p.order_at IS NOT NULL",
 		/* No cycle of the customer is over by then. cycle_end() in place: its call costs more than the rows. */
 		"WITH c AS MATERIALIZED (SELECT coalesce(m.tier, b.tier) AS tier, m.since, m.basis, m.period_end, m.rests_on, "
 		"coalesce(m.peak, b.seq) AS peak, coalesce(m.last_change, 0) AS last_change, t.seq, "
@@ -271,7 +273,7 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) (c.rule_tags OPERATOR(crm.&) crm.tagset($3))::pg_catalog.text[]) "
 		"OPERATOR(crm.|) crm.tagset($2), "
 		"rule_tags = (c.rule_tags OPERATOR(crm.-) $3) OPERATOR(crm.|) (crm.tagset($2) OPERATOR(crm.-) c.tags::pg_catalog.text[]) "
-		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1 AND (NOT crm.tagset($2) OPERATOR(crm.<@) c.tags "
+		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1 AND ((c.tags OPERATOR(crm.|) crm.tagset($2)) OPERATOR(crm.<>) c.tags "
 		"OR (c.rule_tags OPERATOR(crm.&) crm.tagset($3)) OPERATOR(crm.&&) c.tags)",
 		"SELECT c.tags, c.rule_tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
 		"SELECT m.tier, m.peak, m.judged_at, m.since FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};

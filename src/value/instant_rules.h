@@ -54,6 +54,7 @@ typedef enum InstantTable
 	INSTANT_TABLE_EVENT,
 	INSTANT_TABLE_AUDIENCE,
 	INSTANT_TABLE_CHANGE,
+	INSTANT_TABLE_SUMMARY,
 	INSTANT_TABLES
 } InstantTable;
 
@@ -191,6 +192,9 @@ typedef struct InstantRules
 	InstantCondition *conditions; /* the highest tier first */
 	InstantTag *tags;
 	InstantTier *tiers; /* the lowest first */
+	bool summary_known;
+	int summary[FIGURE_COUNT]; /* columns of its row; 0 where it has none */
+	int months;
 	AttrNumber tags_column;
 	AttrNumber rule_tags_column;
 	MemberColumns member;
@@ -199,7 +203,7 @@ typedef struct InstantRules
 	pg_tz *zone;
 	text *zone_name;
 	bool calendar;	/* cycles end with the year */
-	int32 months;	/* else so long after they began */
+	int32 cycle;	/* else so many months */
 	MemoryContext context;
 	SPIPlanPtr plans[INSTANT_PLANS];
 } InstantRules;

@@ -26,62 +26,6 @@
  */
 
 /*
- * Without an index when it has to be read by SQL, since it is partitioned or its primary key does not begin with customer_id
- */
-void
-instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot)
-{
-	table->rel = table_open(relid, AccessShareLock);
-	list_free(RelationGetIndexList(table->rel));
-	if (table->rel->rd_rel->relkind != RELKIND_RELATION || !OidIsValid(table->rel->rd_pkindex))
-		return;
-	table->index = index_open(table->rel->rd_pkindex, AccessShareLock);
-	if (table->index->rd_index->indkey.values[0] != get_attnum(relid, "customer_id"))
-	{
-		index_close(table->index, AccessShareLock);
-		table->index = NULL;
-		return;
-	}
-	table->slot = table_slot_create(table->rel, NULL);
-	table->context = CurrentMemoryContext;
-	table->scan = crm_index_beginscan(table->rel, table->index, snapshot, 1);
-}
-
-void
-instant_close_by_customer(CustomerTable *table)
-{
-	if (table->index != NULL)
-	{
-		index_endscan(table->scan);
-		ExecDropSingleTupleTableSlot(table->slot);
-		index_close(table->index, AccessShareLock);
-	}
-	if (table->rel != NULL)
-		table_close(table->rel, AccessShareLock);
-}
-
-bool
-instant_next_row(CustomerTable *table)
-{
-	/* The scan keeps what it allocates. */
-	MemoryContext caller = MemoryContextSwitchTo(table->context);
-	bool found = index_getnext_slot(table->scan, ForwardScanDirection, table->slot);
-
-	MemoryContextSwitchTo(caller);
-	return found;
-}
-
-bool
-instant_find_customer(CustomerTable *table, int64 customer_id)
-{
-	ScanKeyData key;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(customer_id));
-	index_rescan(table->scan, &key, 1, NULL, 0);
-	return instant_next_row(table);
-}
-
-/*
  * Run a plan that must do what it is for
  */
 static void
@@ -111,7 +55,7 @@ instant_store_open(InstantStore *store, InstantRules *rules, Relation purchase)
 	/* The summaries are locked by now, so this sees what those waited for have written. */
 	store->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (rules->ntags > 0)
-		instant_open_by_customer(&store->customers, rules->kept.tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
+		customer_scan_open(&store->customers, rules->kept.tables[INSTANT_TABLE_CUSTOMER], store->snapshot);
 }
 
 void
@@ -121,10 +65,10 @@ instant_store_close(InstantStore *store)
 		instant_writer_close(store);
 	if (store->tiers != NULL)
 		instant_tiers_close(store);
-	instant_close_by_customer(&store->customers);
-	instant_close_by_customer(&store->members);
-	instant_close_by_customer(&store->orders);
-	instant_close_by_customer(&store->expiries);
+	customer_scan_close(&store->customers);
+	customer_scan_close(&store->members);
+	customer_scan_close(&store->orders);
+	customer_scan_close(&store->expiries);
 	UnregisterSnapshot(store->snapshot);
 }
 
@@ -137,7 +81,7 @@ instant_tags(InstantStore *store, int64 customer_id, struct varlena **tags, stru
 
 	if (store->customers.index != NULL)
 	{
-		if (!instant_find_customer(&store->customers, customer_id))
+		if (!customer_scan_find(&store->customers, customer_id))
 			return false;
 		stored[0] = slot_getattr(store->customers.slot, store->rules->tags_column, &isnull[0]);
 		stored[1] = slot_getattr(store->customers.slot, store->rules->rule_tags_column, &isnull[1]);
@@ -197,7 +141,7 @@ instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState
 	if (store->members.rel == NULL)
 	{
 		MemoryContextSwitchTo(store->context);
-		instant_open_by_customer(&store->members, rules->kept.tables[INSTANT_TABLE_MEMBER], store->snapshot);
+		customer_scan_open(&store->members, rules->kept.tables[INSTANT_TABLE_MEMBER], store->snapshot);
 		MemoryContextSwitchTo(caller);
 		slot = store->members.slot;
 	}
@@ -207,7 +151,7 @@ instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState
 	member->found = false;
 	if (store->members.index != NULL && !changed)
 	{
-		if (!instant_find_customer(&store->members, customer_id))
+		if (!customer_scan_find(&store->members, customer_id))
 			return;
 		member->found = true;
 		slot_getallattrs(slot);
@@ -234,18 +178,6 @@ instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState
 	member->since = DatumGetTimestampTz(values[3]);
 }
 
-/*
- * Order of orders: by their moments
- */
-static int
-compare_orders(const void *a, const void *b)
-{
-	TimestampTz x = ((const CountedOrder *)a)->at;
-	TimestampTz y = ((const CountedOrder *)b)->at;
-
-	return (x > y) - (x < y);
-}
-
 CountedOrder *
 instant_orders(InstantStore *store, int64 customer_id, int *count)
 {
@@ -258,7 +190,7 @@ instant_orders(InstantStore *store, int64 customer_id, int *count)
 	if (store->orders.rel == NULL)
 	{
 		MemoryContextSwitchTo(store->context);
-		instant_open_by_customer(&store->orders, RelationGetRelid(store->purchase), store->snapshot);
+		customer_scan_open(&store->orders, RelationGetRelid(store->purchase), store->snapshot);
 		MemoryContextSwitchTo(caller);
 	}
 	if (store->orders.index == NULL)
@@ -282,8 +214,10 @@ instant_orders(InstantStore *store, int64 customer_id, int *count)
 		AttrNumber net = get_attnum(RelationGetRelid(store->purchase), "net");
 
 		orders = palloc(sizeof(CountedOrder) * room);
-		for (bool more = instant_find_customer(&store->orders, customer_id); more; more = instant_next_row(&store->orders))
+		for (bool more = customer_scan_find(&store->orders, customer_id); more; more = customer_scan_next(&store->orders))
 		{
+			bool no_net;
+			Datum spent = slot_getattr(store->orders.slot, net, &no_net);
 			Datum at = slot_getattr(store->orders.slot, order_at, &isnull);
 
 			if (isnull)
@@ -291,11 +225,10 @@ instant_orders(InstantStore *store, int64 customer_id, int *count)
 			if (*count == room)
 				orders = repalloc_huge(orders, sizeof(CountedOrder) * (room *= 2));
 			orders[*count].at = DatumGetTimestampTz(at);
-			orders[(*count)++].net = money_from_numeric(slot_getattr(store->orders.slot, net, &isnull));
+			orders[(*count)++].net = money_from_numeric(spent);
 		}
 		ExecClearTuple(store->orders.slot);
 	}
-	qsort(orders, *count, sizeof(CountedOrder), compare_orders);
 	return orders;
 }
 

@@ -6,20 +6,8 @@
 
 #include "base/crm.h"
 
-#include "executor/tuptable.h"
-#include "utils/relcache.h"
-#include "utils/snapshot.h"
+#include "store/customer_scan.h"
 #include "value/instant_rules.h"
-
-/* A table whose rows are found by customer_id, its primary key. */
-typedef struct CustomerTable
-{
-	Relation rel;
-	Relation index;
-	struct IndexScanDescData *scan;
-	TupleTableSlot *slot;
-	MemoryContext context;
-} CustomerTable;
 
 /* What the order path has open during a statement. */
 typedef struct InstantStore
@@ -27,10 +15,10 @@ typedef struct InstantStore
 	InstantRules *rules;
 	Relation purchase;
 	Snapshot snapshot;
-	CustomerTable customers;
-	CustomerTable members;
-	CustomerTable orders; /* this and the next two are opened when first needed */
-	CustomerTable expiries;
+	CustomerScan customers;
+	CustomerScan members;
+	CustomerScan orders; /* this and the next two are opened when first needed */
+	CustomerScan expiries;
 	struct TagWriter *writer;
 	struct TierWriter *tiers;
 	MemoryContext context;
@@ -68,7 +56,7 @@ instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState
 extern int32
 instant_tier_seq(const InstantRules *rules, text *tier);
 
-/* The orders of a customer that count, by their moments, in the current context. */
+/* The orders of a customer that count, in any order, in the current context. */
 extern CountedOrder *instant_orders(InstantStore *store, int64 customer_id, int *count);
 
 /* Set and remove tags of the customer whose tags were read last: comes and goes are rules of store->rules. */
@@ -95,16 +83,6 @@ instant_lift_direct(InstantStore *store,
 					bool isnull);
 extern void
 instant_tiers_close(InstantStore *store);
-
-/* Open, read and close a table of customers; find_customer starts over, next_row goes on. */
-extern void
-instant_open_by_customer(CustomerTable *table, Oid relid, Snapshot snapshot);
-extern bool
-instant_find_customer(CustomerTable *table, int64 customer_id);
-extern bool
-instant_next_row(CustomerTable *table);
-extern void
-instant_close_by_customer(CustomerTable *table);
 
 /* Who changes something, as text: crm.actor, else the user. */
 extern Datum

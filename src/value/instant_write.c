@@ -234,19 +234,19 @@ write_event(InstantStore *store, int64 customer_id, const InstantTag *tag, bool 
 static bool
 expires(InstantStore *store, int64 customer_id, InstantTag **tags, int count)
 {
-	CustomerTable *table = &store->expiries;
+	CustomerScan *table = &store->expiries;
 	bool found = false;
 
 	if (table->rel == NULL)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(store->context);
 
-		instant_open_by_customer(table, store->rules->kept.tables[INSTANT_TABLE_EXPIRY], store->snapshot);
+		customer_scan_open(table, store->rules->kept.tables[INSTANT_TABLE_EXPIRY], store->snapshot);
 		MemoryContextSwitchTo(caller);
 	}
 	if (table->index == NULL)
 		return true;
-	for (bool more = instant_find_customer(table, customer_id); more && !found; more = instant_next_row(table))
+	for (bool more = customer_scan_find(table, customer_id); more && !found; more = customer_scan_next(table))
 	{
 		bool isnull;
 		Datum stored = slot_getattr(table->slot, store->rules->direct.expiry_tag, &isnull);
