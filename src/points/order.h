@@ -138,6 +138,10 @@ typedef struct OrderRules
 	List *rules;	/* OrderRule *, by number */
 	List *benefits; /* OrderBenefit * */
 	char *base_tier;
+	AttrNumber change_at; /* columns of tier_change; 0 where it has none */
+	AttrNumber change_no;
+	AttrNumber change_reason;
+	AttrNumber change_tier;
 	pg_tz *zone;
 	bool marks; /* is there any multiplier of lines? */
 	MemoryContext context;

@@ -64,12 +64,8 @@ look_up(SPIPlanPtr plan, Datum *values, bool *isnull)
  * The tier that the last change before a moment led to; NULL when there was none. False when SQL has to read the changes.
  */
 static bool
-read_tier(Oid relid, const OrderFacts *facts, const char **tier)
+read_tier(const OrderRules *store, const OrderFacts *facts, const char **tier)
 {
-	AttrNumber at_column = get_attnum(relid, "at");
-	AttrNumber number_column = get_attnum(relid, "change_no");
-	AttrNumber reason_column = get_attnum(relid, "reason");
-	AttrNumber tier_column = get_attnum(relid, "to_tier");
 	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	CustomerScan changes = {0};
 	TimestampTz last = DT_NOBEGIN;
@@ -77,15 +73,15 @@ read_tier(Oid relid, const OrderFacts *facts, const char **tier)
 	bool direct;
 
 	*tier = NULL;
-	customer_scan_open(&changes, relid, snapshot);
-	direct = changes.index != NULL && at_column > 0 && number_column > 0 && reason_column > 0 && tier_column > 0;
+	customer_scan_open(&changes, store->kept.tables[TABLE_TIER_CHANGE], snapshot);
+	direct = changes.index != NULL && store->change_at > 0 && store->change_no > 0 && store->change_reason > 0 && store->change_tier > 0;
 	for (bool more = direct && customer_scan_find(&changes, facts->customer_id); more; more = customer_scan_next(&changes))
 	{
 		TupleTableSlot *slot = changes.slot;
 		bool isnull;
-		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, at_column, &isnull));
-		int32 number = DatumGetInt32(slot_getattr(slot, number_column, &isnull));
-		text *reason = DatumGetTextPP(slot_getattr(slot, reason_column, &isnull));
+		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, store->change_at, &isnull));
+		int32 number = DatumGetInt32(slot_getattr(slot, store->change_no, &isnull));
+		text *reason = DatumGetTextPP(slot_getattr(slot, store->change_reason, &isnull));
 
 		/* A tier that the order itself lifted to begins after it. */
 		if (at > facts->at || (at == facts->at && VARSIZE_ANY_EXHDR(reason) == 7 && memcmp(VARDATA_ANY(reason), "upgrade", 7) == 0) ||
@@ -93,7 +89,7 @@ read_tier(Oid relid, const OrderFacts *facts, const char **tier)
 			continue;
 		last = at;
 		last_number = number;
-		*tier = TextDatumGetCString(slot_getattr(slot, tier_column, &isnull));
+		*tier = TextDatumGetCString(slot_getattr(slot, store->change_tier, &isnull));
 	}
 	if (changes.slot != NULL)
 		ExecClearTuple(changes.slot);
@@ -116,7 +112,7 @@ tier_then(OrderRules *store, Relation purchase, OrderFacts *facts)
 	if (facts->tier_known || store->zone == NULL)
 		return facts->tier;
 	facts->tier_known = true;
-	if (!read_tier(store->kept.tables[TABLE_TIER_CHANGE], facts, &facts->tier))
+	if (!read_tier(store, facts, &facts->tier))
 	{
 		if (store->tier == NULL || !SPI_plan_is_valid(store->tier))
 			order_plan(&store->tier,

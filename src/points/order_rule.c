@@ -261,6 +261,10 @@ load(OrderRules *store)
 		read_multipliers(store);
 		read_benefits(store);
 		read_settings(store);
+		store->change_at = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "at");
+		store->change_no = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "change_no");
+		store->change_reason = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "reason");
+		store->change_tier = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "to_tier");
 		SPI_finish();
 	}
 	PG_CATCH();

@@ -1,11 +1,14 @@
 #include "value/instant_store.h"
 
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
+#include "storage/bufmgr.h"
 #include "store/direct_table.h"
 #include "tags/tag_change.h"
 #include "utils/builtins.h"
@@ -134,6 +137,7 @@ typedef struct TagChange
 	InstantTag **goes;
 	int ncomes;
 	int ngoes;
+	bool again; /* another writer has changed the row since comes and goes were found */
 } TagChange;
 
 /*
@@ -154,9 +158,16 @@ change_customer(TupleTableSlot *after, void *arg)
 
 	memcpy(change->comes, change->wanted_comes, sizeof(InstantTag *) * change->wanted_ncomes);
 	memcpy(change->goes, change->wanted_goes, sizeof(InstantTag *) * change->wanted_ngoes);
-	change->ncomes = ncomes = keep_tags(change->comes, change->wanted_ncomes, present, npresent, false);
-	change->ngoes = keep_tags(change->goes, change->wanted_ngoes, present, npresent, true);
-	change->ngoes = keep_tags(change->goes, change->ngoes, ruled, nruled, true);
+	change->ncomes = change->wanted_ncomes;
+	change->ngoes = change->wanted_ngoes;
+	if (change->again)
+	{
+		change->ncomes = keep_tags(change->comes, change->ncomes, present, npresent, false);
+		change->ngoes = keep_tags(change->goes, change->ngoes, present, npresent, true);
+		change->ngoes = keep_tags(change->goes, change->ngoes, ruled, nruled, true);
+	}
+	change->again = true;
+	ncomes = change->ncomes;
 	if (change->ncomes + change->ngoes == 0)
 		return false;
 	*tags = PointerGetDatum(changed_set(present, npresent, change->comes, ncomes, change->goes, change->ngoes));
@@ -229,6 +240,19 @@ write_event(InstantStore *store, int64 customer_id, const InstantTag *tag, bool 
 }
 
 /*
+ * Has a table no page?
+ */
+static bool
+is_empty(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	bool empty = rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) == 0;
+
+	table_close(rel, NoLock);
+	return empty;
+}
+
+/*
  * Has one of these tags of the customer a row in tag_expiry?
  */
 static bool
@@ -239,8 +263,12 @@ expires(InstantStore *store, int64 customer_id, InstantTag **tags, int count)
 
 	if (table->rel == NULL)
 	{
-		MemoryContext caller = MemoryContextSwitchTo(store->context);
+		MemoryContext caller;
 
+		/* In most stores nothing expires. */
+		if (is_empty(store->rules->kept.tables[INSTANT_TABLE_EXPIRY]))
+			return false;
+		caller = MemoryContextSwitchTo(store->context);
 		customer_scan_open(table, store->rules->kept.tables[INSTANT_TABLE_EXPIRY], store->snapshot);
 		MemoryContextSwitchTo(caller);
 	}

@@ -161,7 +161,7 @@ print("| what | unit | %s | greatest ratio (bar %.1f) |" % (" | ".join("%d custo
 print("|---|---|%s---|" % ("---:|" * len(SIZES)))
 
 # Disk
-for what, tables, rows in (("bytes a customer, contact, summary, tags", "customer contact customer_summary tag_event tag_audience tag_audience_change customer_rule_tag tier_member tier_change", "customer"),
+for what, tables, rows in (("bytes a customer, contact, summary, tags", "customer contact customer_summary tag_event tag_audience tag_audience_change tier_member tier_change", "customer"),
                            ("bytes an order", "purchase", "purchase"),
                            ("bytes a ledger entry", "points_entry", "points_entry"),
                            ("bytes a points account", "points_account", "points_account")):

@@ -139,16 +139,14 @@ BEGIN
     END IF;
     -- Tags.
     want := array_remove(ARRAY[%(wanted)s], NULL);
-    SELECT c.tags::text[] INTO have FROM peer.customer c WHERE c.customer_id = NEW.customer_id;
-    IF NOT (want <@ have) OR have && (ARRAY[%(names)s] || '{}'::text[]) THEN
+    SELECT c.tags::text[], c.rule_tags::text[] INTO have, rule_tags FROM peer.customer c WHERE c.customer_id = NEW.customer_id;
+    IF NOT (want <@ have) OR NOT (rule_tags <@ want) THEN
         comes := ARRAY(SELECT unnest(want) EXCEPT ALL SELECT unnest(have));
-        goes := ARRAY(SELECT unnest(have) INTERSECT SELECT unnest(ARRAY[%(names)s]) EXCEPT ALL SELECT unnest(want));
-        IF goes <> '{}' THEN
-            WITH d AS (DELETE FROM peer.customer_rule_tag r WHERE r.customer_id = NEW.customer_id AND r.tag = ANY (goes) RETURNING r.tag) SELECT array_agg(d.tag) INTO goes FROM d;
-        END IF;
+        goes := ARRAY(SELECT unnest(have) INTERSECT SELECT unnest(rule_tags) EXCEPT ALL SELECT unnest(want));
         IF comes <> '{}' OR goes <> '{}' THEN
-            INSERT INTO peer.customer_rule_tag (customer_id, tag, since) SELECT NEW.customer_id, t, now() FROM unnest(comes) t ON CONFLICT DO NOTHING;
-            UPDATE peer.customer c SET tags = (c.tags OPERATOR(crm.-) coalesce(goes, '{}')) OPERATOR(crm.|) crm.tagset(comes) WHERE c.customer_id = NEW.customer_id;
+            UPDATE peer.customer c SET tags = (c.tags OPERATOR(crm.-) goes) OPERATOR(crm.|) crm.tagset(comes),
+                rule_tags = (c.rule_tags OPERATOR(crm.-) goes) OPERATOR(crm.|) crm.tagset(comes)
+            WHERE c.customer_id = NEW.customer_id;
             INSERT INTO peer.tag_event (customer_id, tag, added, at, who) SELECT NEW.customer_id, t, true, now(), current_user FROM unnest(comes) t
             UNION ALL SELECT NEW.customer_id, t, false, now(), current_user FROM unnest(goes) t;
         END IF;
@@ -199,7 +197,7 @@ def build(sql, rules):
     sql.execute("""CREATE TABLE peer.ladder AS SELECT t.tier, t.seq, max(c.threshold) FILTER (WHERE NOT c.lifetime) AS limit_12m,
                    max(c.threshold) FILTER (WHERE c.lifetime) AS limit_all FROM peer.tier t JOIN peer.tier_condition c USING (tier) GROUP BY 1, 2;
                    DROP TRIGGER tags_updated ON peer.customer""")
-    sql.execute(PEER.replace("%(names)s", ", ".join(f"'{n}'" for n in names)).replace(
+    sql.execute(PEER.replace(
         "%(wanted)s", ",\n        ".join(f"CASE WHEN {figure(r, 's')} THEN '{n}' END" for n, r in zip(names, rules))).replace("%%", "%"))
     sql.execute("CREATE TABLE IF NOT EXISTS opening (customer_id bigint, amount numeric); TRUNCATE opening")
     sql.execute("INSERT INTO opening SELECT u.id, u.amount FROM unnest(%s, %s::numeric[]) u (id, amount)",

@@ -82,5 +82,30 @@ UPDATE tag_rule SET enabled = false;
 CALL apply_tag_rules();
 SELECT customer_id, tags FROM customer WHERE tags <> '{}' ORDER BY 1;
 SELECT count(*) FROM customer_rule_tag;
+-- what a person took away the pass leaves away; the next order that deserves it brings it back
+UPDATE tag_rule SET enabled = true;
+CALL apply_tag_rules();
+UPDATE customer SET tags = tags - 'buyer' WHERE customer_id = 13;
+CALL apply_tag_rules();
+SELECT tags, rule_tags FROM customer WHERE customer_id = 13;
+INSERT INTO purchase (customer_id, order_no, amount) VALUES (13, '13-3', 10);
+SELECT tags, rule_tags FROM customer WHERE customer_id = 13;
+-- a tag that lapses is written by the statement, and what a person gave stays
+INSERT INTO tag (tag, kind, valid_for) VALUES ('friend', 'rule', '1 year');
+UPDATE tag_rule SET rule = 'order_count >= 4' WHERE tag = 'friend';
+UPDATE customer SET tags = tags + 'mine' WHERE customer_id = 13;
+INSERT INTO tag_rule (tag, rule) VALUES ('mine', 'order_count = 4');
+INSERT INTO purchase (customer_id, order_no, amount) VALUES (13, '13-4', 10);
+SELECT tags, rule_tags FROM customer WHERE customer_id = 13;
+SELECT customer_id, tag FROM tag_expiry ORDER BY 1, 2;
+SELECT customer_id, tag, since = (SELECT max(e.at) FROM tag_event e WHERE e.customer_id = 13 AND e.tag = 'friend') AS then FROM customer_rule_tag WHERE tag = 'friend' AND customer_id = 13;
+DELETE FROM purchase WHERE order_no = '13-4';
+SELECT tags, rule_tags FROM customer WHERE customer_id = 13;
+SELECT count(*) FROM tag_expiry;
+-- of a rule that is no more the tag stays, as one given by hand
+DELETE FROM tag_rule WHERE tag = 'buyer';
+CALL apply_tag_rules(batch => 3);
+SELECT count(*) FILTER (WHERE tags ? 'buyer') AS tagged, count(*) FILTER (WHERE rule_tags ? 'buyer') AS noted FROM customer;
+SELECT * FROM check_tag_audience();
 RESET search_path;
 SELECT crm.drop_store('t_segment', confirm => 't_segment');
