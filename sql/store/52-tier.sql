@@ -366,6 +366,43 @@ LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN column_name IS NULL THEN 'NULL::numeric' ELSE format('%I.%I::numeric', alias, column_name) END;
 COMMENT ON FUNCTION tier_figure(text, text) IS 'SQL of the figure that a condition compares';
 
+CREATE FUNCTION tier_growth(customer_ids bigint[], moments timestamptz[]) RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- growth_between() in place: a call for each customer costs more than counting.
+    SELECT array_agg(coalesce(v.growth, 0) ORDER BY u.n)
+    FROM unnest(tier_growth.customer_ids, tier_growth.moments) WITH ORDINALITY u (id, at, n)
+    CROSS JOIN settings s
+    LEFT JOIN LATERAL (SELECT sum(CASE WHEN e.kind IN ('refund', 'transfer_out') THEN -e.points ELSE e.points END)::bigint AS growth
+                       FROM points_entry e
+                       LEFT JOIN points_entry o ON o.customer_id = e.customer_id AND o.program = e.program AND o.seq = e.reverses
+                       WHERE e.customer_id = u.id AND e.program = 'growth' AND e.kind IN ('earn', 'refund', 'adjust', 'transfer_in', 'transfer_out')
+                         AND coalesce(o.occurred_at, e.occurred_at) > (u.at AT TIME ZONE s.time_zone - interval '12 months') AT TIME ZONE s.time_zone
+                         AND coalesce(o.occurred_at, e.occurred_at) <= u.at) v ON true;
+END;
+COMMENT ON FUNCTION tier_growth(bigint[], timestamptz[]) IS 'growth value of each customer in the 12 months before a moment of its own';
+
+CREATE FUNCTION tier_hold(customer_ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    held bigint[];
+BEGIN
+    -- First the customers, as who deletes one does it.
+    SELECT array_agg(h.customer_id ORDER BY h.customer_id) INTO held
+    FROM (SELECT c.customer_id FROM customer c
+          WHERE c.customer_id >= customer_ids[1] AND c.customer_id <= customer_ids[cardinality(customer_ids)] AND c.customer_id = ANY (customer_ids)
+          ORDER BY c.customer_id FOR KEY SHARE) h;
+    -- The order path holds the summary's row when it judges a customer, so nobody is judged twice at once.
+    PERFORM FROM customer_summary s
+    WHERE s.customer_id >= customer_ids[1] AND s.customer_id <= customer_ids[cardinality(customer_ids)] AND s.customer_id = ANY (customer_ids)
+    ORDER BY s.customer_id FOR NO KEY UPDATE;
+    RETURN coalesce(held, '{}');
+END
+$$;
+COMMENT ON FUNCTION tier_hold(bigint[]) IS 'locks customers, ids ascending, against being deleted and judged by others; those who are still there';
+
 CREATE FUNCTION judge_due(customer_ids bigint[], as_of timestamptz) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -381,6 +418,8 @@ DECLARE
     done bigint := 0;
     due bigint[];
     moments timestamptz[];
+    by_growth boolean;
+    rest bigint[];
 BEGIN
     LOOP
         -- A cycle of each customer at a time, until nothing is due: an evaluation that comes years late gives what timely ones would have.
@@ -389,6 +428,11 @@ BEGIN
         WHERE m.customer_id >= customer_ids[1] AND m.customer_id <= customer_ids[cardinality(customer_ids)] AND m.customer_id = ANY (customer_ids)
           AND m.judged_at <= as_of;
         EXIT WHEN due IS NULL;
+        by_growth := coalesce(by_growth, 'growth' = ANY (tier_columns(keep => true)));
+        SELECT e.ended, e.changed, e.rest INTO n, changed, rest
+        FROM crm.tiers_end('purchase'::regclass, due, moments, CASE WHEN by_growth THEN tier_growth(due, moments) END) e;
+        done := done + changed;
+        CONTINUE WHEN n > 0;
         IF s IS NULL THEN
             SELECT * INTO s FROM settings;
             SELECT min(t.seq) INTO base_seq FROM tier t;
@@ -614,8 +658,11 @@ AS $$
 DECLARE
     zone text := (SELECT s.time_zone FROM settings s);
     conditions text;
-    found bigint[];
+    found bigint[] := crm.tiers_rise('purchase'::regclass, as_of, after_id, last_id);
 BEGIN
+    IF found IS NOT NULL THEN
+        RETURN found;
+    END IF;
     SELECT string_agg(format('coalesce(m.seq, base.seq) < %s AND %s%s', c.seq, CASE WHEN c.lifetime THEN format('coalesce(m.peak, base.seq) < %s AND ', c.seq) ELSE '' END,
                              rule_sql_each(c.condition, 'customer_360', 'c', 'at', zone)), ' OR ' ORDER BY c.seq)
         INTO conditions FROM tier_condition c;
@@ -645,10 +692,7 @@ BEGIN
     IF last_id IS NULL THEN
         RETURN;
     END IF;
-    -- The order path holds the summary's row when it judges a customer, so nobody is judged twice at once.
-    PERFORM FROM customer_summary s
-    WHERE s.customer_id >= ids[1] AND s.customer_id <= ids[cardinality(ids)] AND s.customer_id = ANY (ids)
-    ORDER BY s.customer_id FOR NO KEY UPDATE;
+    ids := tier_hold(ids);
     changed := judge_due(ids, as_of);
     RETURN NEXT;
 END
@@ -676,12 +720,18 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET jit = off
 AS $$
+DECLARE
+    done bigint;
+    rest bigint[];
+    held bigint[];
 BEGIN
     -- They were found without a lock: under it, each is judged anew.
-    PERFORM FROM customer_summary s
-    WHERE s.customer_id >= ids[1] AND s.customer_id <= ids[cardinality(ids)] AND s.customer_id = ANY (ids)
-    ORDER BY s.customer_id FOR NO KEY UPDATE;
-    RETURN judge_upgrade(ids, array_fill(as_of, ARRAY[cardinality(ids)]));
+    held := tier_hold(ids);
+    SELECT l.lifted, l.rest INTO done, rest FROM crm.tiers_lift('purchase'::regclass, held, as_of) l;
+    IF rest <> '{}' THEN
+        done := done + judge_upgrade(rest, array_fill(as_of, ARRAY[cardinality(rest)]));
+    END IF;
+    RETURN done;
 END
 $$;
 COMMENT ON FUNCTION evaluate_tiers_lift(timestamptz, bigint[]) IS 'a batch of evaluate_tiers: lifts those of these customers who qualify';

@@ -177,7 +177,7 @@ BEGIN
     IF target IS NULL THEN
         RAISE EXCEPTION 'tier "%" does not exist', tier USING ERRCODE = 'undefined_object', HINT = 'SELECT tier FROM tier ORDER BY seq lists them.';
     END IF;
-    PERFORM FROM customer_summary s WHERE s.customer_id = grant_tier.customer_id FOR NO KEY UPDATE;
+    PERFORM tier_hold(ARRAY[grant_tier.customer_id]);
     PERFORM judge_due(ARRAY[grant_tier.customer_id], grant_tier.as_of);
     SELECT * INTO member FROM tier_member m WHERE m.customer_id = grant_tier.customer_id FOR UPDATE;
     held := coalesce(member.tier, base_tier());

@@ -214,6 +214,12 @@ instant_make_exact(Instant *in, Figures *f)
 	f->valued = false;
 }
 
+void
+instant_add_cut(Figures *f, int64 orders, int64 spend)
+{
+	set_year(f, f->units[FIGURE_ORDERS_12M].low + orders, money_add(f->units[FIGURE_SPEND_12M].low, spend), 0, 0);
+}
+
 /*
  * The lifetime figures of the past, by the orders up to then
  */

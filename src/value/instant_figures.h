@@ -75,6 +75,9 @@ extern int instant_orders_until(const Instant *in, TimestampTz at);
 /* Make sure that the figures are more than bounds. */
 extern void instant_make_exact(Instant *in, Figures *f);
 
+/* What of the month that the 12 months cut is in them: with it the figures are more than bounds. */
+extern void instant_add_cut(Figures *f, int64 orders, int64 spend);
+
 /* The figures of the customer at a moment. recount asks for those of the past, by the orders up to then. */
 extern void instant_figures(Instant *in, TimestampTz at, bool recount, Figures *f);
 
@@ -86,6 +89,17 @@ extern bool instant_holds(Instant *in, Figures *f, CompiledRule *rule, UnitRule 
 
 /* Did the change take something from an order that counted? */
 extern bool instant_shrank(const PurchaseChange *change);
+
+/*
+ * The first condition, highest tier first, that lifts a customer from held at a moment, by the figures then and before the
+ * order; NULL when none does. Beyond peak a condition on lifetime figures need not be crossed.
+ */
+extern InstantCondition *
+instant_lifting_condition(Instant *in, int32 held, int32 peak, Figures *f, Figures *before);
+
+/* What the customer has of the figure that a condition compares. */
+extern Datum
+instant_condition_value(Instant *in, Figures *f, const InstantCondition *condition, bool *isnull);
 
 /* Tiers of one customer: shrinking orders first, then the growing ones in the order of their moments. */
 extern void instant_judge_tiers(Instant *in);

@@ -317,10 +317,18 @@ instant_learn_lift(InstantRules *rules)
 		"customer_id", "tier", "since", "basis", "period_end", "judged_at", "lock_until", "peak", "last_change", "rests_on"};
 	static const char *const change[] = {"customer_id", "from_tier", "to_tier",	 "value",		"reason",	 "at",	 "threshold",
 										 "condition",	"note",		 "actor",	 "booked_at",	"period_end", "change_no", "before"};
+	static const char *const end_reasons[] = {"period_end", "grant_ended"};
 	InstantLift *lift = &rules->lift;
 	const Oid *tables = rules->kept.tables;
 	Oid parents[2] = {tables[INSTANT_TABLE_CUSTOMER], tables[INSTANT_TABLE_TIER]};
 	Oid actor = LookupFuncName(list_make2(makeString(CRM_SCHEMA), makeString("actor_or_user")), 0, NULL, true);
+
+	Insertion change_row = {.relid = tables[INSTANT_TABLE_CHANGE],
+							.columns = lift->change,
+							.count = CHANGE_COLUMNS,
+							.parents = parents,
+							.nparents = 1,
+							.value = "upgrade"};
 
 	lift->possible =
 		column_numbers(tables[INSTANT_TABLE_MEMBER], member, MEMBER_COLUMNS, lift->member) &&
@@ -335,12 +343,13 @@ instant_learn_lift(InstantRules *rules)
 								.nparents = 2,
 								.one_unique = true,
 								.constant = lift->member[MEMBER_BASIS],
-								.value = "earned"}) &&
-		insertable(&(Insertion){.relid = tables[INSTANT_TABLE_CHANGE],
-								.columns = lift->change,
-								.count = CHANGE_COLUMNS,
-								.parents = parents,
-								.nparents = 1,
-								.constant = lift->change[CHANGE_REASON],
-								.value = "upgrade"});
+								.value = "earned"});
+	change_row.constant = lift->change[CHANGE_REASON];
+	lift->possible = lift->possible && insertable(&change_row);
+	lift->ends = lift->possible;
+	for (int i = 0; i < lengthof(end_reasons); i++)
+	{
+		change_row.value = end_reasons[i];
+		lift->ends = lift->ends && insertable(&change_row);
+	}
 }

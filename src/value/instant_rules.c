@@ -14,10 +14,11 @@ static const RuleColumn figures[FIGURE_COUNT] = {
 	{"order_count", INT8OID},			{"spend_total", NUMERICOID},	   {"refunded_total", NUMERICOID},
 	{"discount_total", NUMERICOID},		{"cost_total", NUMERICOID},		   {"margin_total", NUMERICOID},
 	{"first_order_at", TIMESTAMPTZOID}, {"last_order_at", TIMESTAMPTZOID}, {"orders_12m", INT8OID},
-	{"spend_12m", NUMERICOID},			{"avg_order_12m", NUMERICOID}};
+	{"spend_12m", NUMERICOID},			{"avg_order_12m", NUMERICOID},	   {"growth", INT8OID}};
 
 const UnitKind instant_kinds[FIGURE_COUNT] = {UNIT_COUNT,  UNIT_MONEY,	UNIT_MONEY,	 UNIT_MONEY, UNIT_MONEY, UNIT_MONEY,
-											  UNIT_MOMENT, UNIT_MOMENT, UNIT_COUNT, UNIT_MONEY, UNIT_MONEY};
+											  UNIT_MOMENT, UNIT_MOMENT, UNIT_COUNT, UNIT_MONEY, UNIT_MONEY,
+											  UNIT_COUNT};
 
 static KeptCache *cache;
 
@@ -36,19 +37,30 @@ figure_of(const char *name)
 }
 
 /*
- * Does a rule name a figure of the 12 months?
+ * Does a rule name one of these figures?
  */
 static bool
-names_year(const CompiledRule *rule)
+names_figure(const CompiledRule *rule, InstantFigure first, InstantFigure last)
 {
 	ListCell *cell;
 
 	foreach (cell, rule_column_names(rule->root))
 	{
-		if (figure_of(strVal(lfirst(cell))) >= FIGURE_ORDERS_12M)
+		int figure = figure_of(strVal(lfirst(cell)));
+
+		if (figure >= (int)first && figure <= (int)last)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Does a rule name a figure of the 12 months?
+ */
+static bool
+names_year(const CompiledRule *rule)
+{
+	return names_figure(rule, FIGURE_ORDERS_12M, FIGURE_AVG_ORDER_12M);
 }
 
 /*
@@ -69,6 +81,84 @@ static char *
 text_value(uint64 row, int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+/*
+ * Compile the condition in a row, on the first so many figures, and what it compares; the columns are those of the condition,
+ * the figure and the threshold. False when it names others
+ */
+static bool
+read_condition(InstantCondition *condition, uint64 row, const int *columns, int nfigures, const char *zone)
+{
+	char *source = text_value(row, columns[0]);
+	char *threshold = text_value(row, columns[2]);
+	bool isnull;
+
+	condition->source = cstring_to_text(source);
+	condition->stored = PointerGetDatum(
+		PG_DETOAST_DATUM_COPY(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, columns[0], &isnull)));
+	condition->figure = figure_of(text_value(row, columns[1]));
+	condition->no_threshold = threshold == NULL;
+	condition->threshold = threshold == NULL ? (Datum)0
+											 : DirectFunctionCall3(numeric_in, CStringGetDatum(threshold),
+																   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	condition->rule = rule_compile(source, figures, nfigures, zone);
+	if (condition->rule == NULL)
+		return false;
+	condition->units = unit_rule_make(condition->rule, instant_kinds);
+	condition->names_year = names_year(condition->rule);
+	return true;
+}
+
+/*
+ * Read the ladder: the tiers, and what keeps them
+ */
+static void
+load_tiers(InstantRules *rules, Relation purchase, const char *zone)
+{
+	uint64 rows = read_rules(store_query(purchase,
+										 "SELECT t.tier, t.seq, t.keep, h.column_name, h.threshold FROM @tier t "
+										 "LEFT JOIN LATERAL crm.rule_threshold(t.keep) h ON true ORDER BY t.seq"));
+	MemoryContext caller = MemoryContextSwitchTo(rules->context);
+
+	rules->tiers = palloc0(sizeof(InstantTier) * Max(rows, 1));
+	rules->keeps = true;
+	for (uint64 i = 0; i < rows; i++)
+	{
+		InstantTier *tier = &rules->tiers[i];
+
+		tier->name = cstring_to_text(text_value(i, 1));
+		tier->seq = pg_strtoint32(text_value(i, 2));
+		tier->has_keep = text_value(i, 3) != NULL;
+		if (!tier->has_keep)
+			continue;
+		if (!read_condition(&tier->keep, i, (int[]){3, 4, 5}, FIGURE_COUNT, zone) ||
+			names_figure(tier->keep.rule, FIGURE_REFUNDED_TOTAL, FIGURE_MARGIN_TOTAL))
+		{
+			rules->keeps = false;
+			continue;
+		}
+		rules->keeps_growth = rules->keeps_growth || names_figure(tier->keep.rule, FIGURE_GROWTH, FIGURE_GROWTH);
+		rules->keeps_orders = rules->keeps_orders || names_figure(tier->keep.rule, 0, FIGURE_ORDER_PATH - 1);
+	}
+	rules->ntiers = (int)rows;
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * What downgrade means
+ */
+static TierDowngrade
+downgrade_of(const char *word)
+{
+	static const char *const words[] = {"none", "one_step", "to_match", "to_base"};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		if (strcmp(words[i], word) == 0)
+			return (TierDowngrade)i;
+	}
+	return DOWNGRADE_TO_MATCH;
 }
 
 /*
@@ -106,57 +196,40 @@ load_rules(InstantRules *rules, Relation purchase)
 	SPI_connect();
 	/* Who is told of a change may be in a snapshot from before it. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (read_rules(store_query(purchase, "SELECT s.time_zone, s.tier_period, s.tier_period_months FROM @settings s")) == 1)
+	if (read_rules(store_query(purchase, "SELECT s.time_zone, s.tier_period, s.tier_period_months, "
+							   "s.tier_grace_days, s.tier_downgrade FROM @settings s")) == 1)
 	{
 		zone = text_value(0, 1);
 		rules->zone = pg_tzset(zone);
 		rules->calendar = strcmp(text_value(0, 2), "calendar") == 0;
 		rules->cycle = pg_strtoint32(text_value(0, 3));
+		rules->grace_days = pg_strtoint32(text_value(0, 4));
+		rules->downgrade = downgrade_of(text_value(0, 5));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->zone_name = cstring_to_text(zone);
 		MemoryContextSwitchTo(caller);
-		rows = read_rules(store_query(purchase, "SELECT t.tier, t.seq FROM @tier t ORDER BY t.seq"));
-		caller = MemoryContextSwitchTo(rules->context);
-		rules->tiers = palloc(sizeof(InstantTier) * Max(rows, 1));
-		for (uint64 i = 0; i < rows; i++)
-		{
-			rules->tiers[i].name = cstring_to_text(text_value(i, 1));
-			rules->tiers[i].seq = pg_strtoint32(text_value(i, 2));
-		}
-		rules->ntiers = (int)rows;
-		MemoryContextSwitchTo(caller);
+		load_tiers(rules, purchase, zone);
 		rows = read_rules(store_query(purchase,
 									  "SELECT c.seq, c.lifetime, c.condition, c.tier, c.column_name, c.threshold "
 									  "FROM @tier_condition c ORDER BY c.seq DESC, c.n"));
 		caller = MemoryContextSwitchTo(rules->context);
 		rules->conditions = palloc(sizeof(InstantCondition) * Max(rows, 1));
+		rules->whole = true;
 		for (uint64 i = 0; i < rows; i++)
 		{
 			InstantCondition *condition = &rules->conditions[rules->nconditions];
-			char *threshold = text_value(i, 6);
-			bool isnull;
 
 			condition->seq = pg_strtoint32(text_value(i, 1));
 			condition->lifetime = text_value(i, 2)[0] == 't';
-			condition->source = cstring_to_text(text_value(i, 3));
-			condition->stored = PointerGetDatum(PG_DETOAST_DATUM_COPY(
-				SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull)));
 			condition->tier = cstring_to_text(text_value(i, 4));
-			condition->figure = figure_of(text_value(i, 5));
-			condition->no_threshold = threshold == NULL;
-			condition->threshold =
-				threshold == NULL ? (Datum)0
-								  : DirectFunctionCall3(numeric_in, CStringGetDatum(threshold),
-														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-			condition->rule = rule_compile(text_value(i, 3), figures, FIGURE_COUNT, zone);
 			/* What names other columns waits for evaluate_tiers(). */
-			if (condition->rule == NULL)
+			if (!read_condition(condition, i, (int[]){3, 5, 6}, FIGURE_ORDER_PATH, zone))
 				continue;
-			condition->units = unit_rule_make(condition->rule, instant_kinds);
-			condition->names_year = names_year(condition->rule);
 			rules->nconditions++;
+			rules->whole = rules->whole && !names_figure(condition->rule, FIGURE_REFUNDED_TOTAL, FIGURE_MARGIN_TOTAL);
 		}
 		rules->lifts = rows > 0;
+		rules->whole = rules->whole && rules->nconditions == (int)rows;
 		MemoryContextSwitchTo(caller);
 		rows = read_rules(store_query(
 			purchase,
@@ -170,7 +243,7 @@ load_rules(InstantRules *rules, Relation purchase)
 			InstantTag *tag = &rules->tags[rules->ntags];
 
 			tag->tag = cstring_to_text(text_value(i, 1));
-			tag->rule = rule_compile(text_value(i, 2), figures, FIGURE_COUNT, zone);
+			tag->rule = rule_compile(text_value(i, 2), figures, FIGURE_ORDER_PATH, zone);
 			if (tag->rule == NULL)
 				continue;
 			tag->units = unit_rule_make(tag->rule, instant_kinds);
@@ -181,7 +254,7 @@ load_rules(InstantRules *rules, Relation purchase)
 		MemoryContextSwitchTo(caller);
 		if (rules->ntags > 0)
 			instant_learn_direct(rules);
-		if (rules->nconditions > 0)
+		if (rules->ntiers > 0)
 			instant_learn_lift(rules);
 	}
 	PopActiveSnapshot();
@@ -210,7 +283,7 @@ instant_rules(Relation purchase)
 		rules->nconditions = 0;
 		rules->ntags = 0;
 		rules->ntiers = 0;
-		rules->lifts = false;
+		rules->lifts = rules->whole = rules->keeps = rules->keeps_growth = rules->keeps_orders = false;
 		rules->summary_known = false;
 		rules->direct.possible = rules->lift.possible = false;
 		for (int i = 0; i < INSTANT_TABLES; i++)

@@ -25,6 +25,8 @@ typedef enum InstantFigure
 	FIGURE_ORDERS_12M,
 	FIGURE_SPEND_12M,
 	FIGURE_AVG_ORDER_12M,
+	FIGURE_ORDER_PATH, /* the order path knows those before */
+	FIGURE_GROWTH = FIGURE_ORDER_PATH,
 	FIGURE_COUNT
 } InstantFigure;
 
@@ -94,7 +96,18 @@ typedef struct InstantTier
 {
 	text *name;
 	int32 seq;
+	bool has_keep;
+	InstantCondition keep; /* what keeps the tier at the end of a cycle; not for the order path */
 } InstantTier;
+
+/* What becomes of a member whose tier is not kept. */
+typedef enum TierDowngrade
+{
+	DOWNGRADE_NONE,
+	DOWNGRADE_ONE_STEP,
+	DOWNGRADE_TO_MATCH,
+	DOWNGRADE_TO_BASE
+} TierDowngrade;
 
 /* The columns of the tables that hold what becomes of tags. */
 typedef enum EventColumn
@@ -168,6 +181,7 @@ typedef enum ChangeColumn
 typedef struct InstantLift
 {
 	bool possible;
+	bool ends; /* may ends of cycles be written, too? */
 	AttrNumber member[MEMBER_COLUMNS];
 	AttrNumber change[CHANGE_COLUMNS];
 } InstantLift;
@@ -186,6 +200,10 @@ typedef struct InstantRules
 	Kept kept; /* of purchase */
 	int users; /* statements that work with it now */
 	bool lifts; /* is there anything to lift to? */
+	bool whole; /* is every condition of a tier here, on figures that orders up to any moment give? */
+	bool keeps; /* the same of what keeps tiers, with growth beside the orders */
+	bool keeps_growth; /* does one of those name growth? */
+	bool keeps_orders; /* or a figure that orders give? */
 	int nconditions;
 	int ntags;
 	int ntiers;
@@ -204,6 +222,8 @@ typedef struct InstantRules
 	text *zone_name;
 	bool calendar;	/* cycles end with the year */
 	int32 cycle;	/* else so many months */
+	int32 grace_days;
+	TierDowngrade downgrade;
 	MemoryContext context;
 	SPIPlanPtr plans[INSTANT_PLANS];
 } InstantRules;

@@ -21,6 +21,7 @@ typedef struct InstantStore
 	CustomerScan expiries;
 	struct TagWriter *writer;
 	struct TierWriter *tiers;
+	bool many; /* lifts of many customers, each once, are put aside and written together */
 	MemoryContext context;
 } InstantStore;
 
@@ -83,6 +84,10 @@ instant_lift_direct(InstantStore *store,
 					bool isnull);
 extern void
 instant_tiers_close(InstantStore *store);
+
+/* Write what lifts have put aside, whose values must have lived until now. */
+extern void
+instant_tiers_flush(InstantStore *store);
 
 /* Who changes something, as text: crm.actor, else the user. */
 extern Datum

@@ -15,12 +15,8 @@ typedef struct Moment
 	int64 spend;
 } Moment;
 
-/*
- * The first condition, highest tier first, that lifts a customer from held at a moment, by the figures then and before the
- * order; NULL when none does. Beyond peak a condition on lifetime figures need not be crossed.
- */
-static InstantCondition *
-lifting_condition(Instant *in, int32 held, int32 peak, Figures *f, Figures *before)
+InstantCondition *
+instant_lifting_condition(Instant *in, int32 held, int32 peak, Figures *f, Figures *before)
 {
 	for (int i = 0; i < in->rules->nconditions; i++)
 	{
@@ -33,6 +29,23 @@ lifting_condition(Instant *in, int32 held, int32 peak, Figures *f, Figures *befo
 			return condition;
 	}
 	return NULL;
+}
+
+Datum
+instant_condition_value(Instant *in, Figures *f, const InstantCondition *condition, bool *isnull)
+{
+	Datum value;
+
+	*isnull = condition->figure < 0;
+	if (*isnull)
+		return (Datum)0;
+	if (condition->figure >= FIGURE_ORDERS_12M && condition->figure <= FIGURE_AVG_ORDER_12M)
+		instant_make_exact(in, f);
+	*isnull = f->units[condition->figure].isnull;
+	if (*isnull)
+		return (Datum)0;
+	value = instant_figure_value(f, condition->figure);
+	return instant_kinds[condition->figure] == UNIT_COUNT ? DirectFunctionCall1(int8_numeric, value) : value;
 }
 
 /*
@@ -73,12 +86,12 @@ judge_moment(Instant *in, Moment moment, bool recount)
 	Figures before;
 	MemberState member;
 	InstantCondition *condition;
-	Datum value = 0;
+	Datum value;
 	bool isnull;
 
 	figures_around(in, &moment, recount, &figures, &before);
 	/* Most orders qualify for nothing, whatever the tier is. */
-	if (lifting_condition(in, PG_INT32_MIN, PG_INT32_MIN, &figures, &before) == NULL)
+	if (instant_lifting_condition(in, PG_INT32_MIN, PG_INT32_MIN, &figures, &before) == NULL)
 		return;
 	instant_member(&in->store, in->customer->customer_id, in->judged, &member);
 	if (member.since > moment.at)
@@ -87,7 +100,7 @@ judge_moment(Instant *in, Moment moment, bool recount)
 		moment.at = member.since;
 		figures_around(in, &moment, recount, &figures, &before);
 	}
-	condition = lifting_condition(in, member.judged_at <= moment.at ? PG_INT32_MIN : member.seq, member.peak, &figures, &before);
+	condition = instant_lifting_condition(in, member.judged_at <= moment.at ? PG_INT32_MIN : member.seq, member.peak, &figures, &before);
 	if (condition == NULL)
 		return;
 	if (member.judged_at <= moment.at)
@@ -97,16 +110,7 @@ judge_moment(Instant *in, Moment moment, bool recount)
 			judge_ended(in, &before);
 		return;
 	}
-	isnull = condition->figure < 0;
-	if (!isnull)
-	{
-		instant_make_exact(in, &figures);
-		isnull = figures.units[condition->figure].isnull;
-	}
-	if (!isnull)
-		value = instant_kinds[condition->figure] == UNIT_COUNT
-					? DirectFunctionCall1(int8_numeric, instant_figure_value(&figures, condition->figure))
-					: instant_figure_value(&figures, condition->figure);
+	value = instant_condition_value(in, &figures, condition, &isnull);
 	if (in->judged || !instant_lift_direct(&in->store, in->customer->customer_id, &member, moment.at, condition, value, isnull))
 		instant_lift(&in->store, in->customer->customer_id, moment.at, condition, value, isnull);
 	in->judged = true;

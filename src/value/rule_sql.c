@@ -149,7 +149,7 @@ put_moment_and_span(Target *target, RuleNode *node)
 	RuleNode *constant = lsecond(node->args);
 	Interval *span = DatumGetIntervalP(rule_constant(constant, RULE_INTERVAL, NULL, constant->name));
 
-	if (((RuleNode *)linitial(node->args))->kind == RULE_NOW)
+	if (((RuleNode *)linitial(node->args))->kind == RULE_NOW && target->moment == NULL)
 	{
 		put_literal(target,
 					moment_text(rule_add_interval(target->at, span, node->name[0] == '-' ? -1 : 1,

@@ -80,8 +80,8 @@ BEGIN
     FOR c IN SELECT s.customer_id, s.spend_total, coalesce(p.spend, 0) AS spend_12m, coalesce(m.tier, 'ordinary') AS tier, coalesce(m.peak, 1) AS peak,
                     coalesce(m.last_change, 0) AS last_change, m.since, m.basis, m.period_end, m.rests_on, m.lock_until
              FROM shop.customer_summary s
-             LEFT JOIN LATERAL (SELECT sum(p.net) AS spend FROM shop.purchase p
-                                WHERE p.customer_id = s.customer_id AND p.order_at > year_start AND p.order_at <= as_of) p ON true
+             LEFT JOIN (SELECT p.customer_id, sum(p.net) AS spend FROM shop.purchase p
+                        WHERE p.order_at > year_start AND p.order_at <= as_of GROUP BY p.customer_id) p ON p.customer_id = s.customer_id
              LEFT JOIN peer.tier_member m ON m.customer_id = s.customer_id
              ORDER BY s.customer_id LOOP
         held := array_position(tiers, c.tier);

@@ -129,6 +129,7 @@ SELECT crm.rule_test('orders / 0 = 1 OR orders % 0 = 1 OR orders * 9000000000000
 SELECT crm.rule_sql('at < CURRENT_DATE AND at >= ''2026-01-31'' AND at < ''2026-01-31 08:00'' AND day = at::date AND at > now() - interval ''1 month''',
                     't_rule.person', 'p', '2026-03-31 01:00+08', 'Asia/Shanghai');
 SELECT crm.rule_sql('anniversary(birth_date) = CURRENT_DATE', 't_rule.person', 'p', '2026-03-31 01:00+08');
+SELECT crm.rule_sql_each('at < now() - interval ''20 days'' AND day > CURRENT_DATE - 3', 't_rule.person', 'p', 'moment') AS each_row_by_its_own;
 SELECT crm.anniversary(day, '2026-02-28'), crm.anniversary(day, '2026-03-01'), crm.anniversary(day, '2028-02-29')
 FROM (VALUES (date '2000-02-29'), ('1999-02-28'), ('1999-12-31')) v (day);
 
