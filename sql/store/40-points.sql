@@ -175,12 +175,6 @@ COMMENT ON TABLE points_checkpoint_leaf IS 'the leaves of every checkpoint, kept
 
 CREATE TRIGGER points_gate BEFORE INSERT ON points_entry
     FOR EACH ROW EXECUTE FUNCTION crm.points_gate();
-CREATE TRIGGER points_immutable_row BEFORE UPDATE OR DELETE ON points_entry
-    FOR EACH ROW EXECUTE FUNCTION crm.points_immutable();
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON points_entry
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE points_entry ENABLE ALWAYS TRIGGER points_immutable_row;
-ALTER TABLE points_entry ENABLE ALWAYS TRIGGER points_immutable_statement;
 
 CREATE TRIGGER points_guard BEFORE UPDATE OR DELETE ON points_account
     FOR EACH ROW EXECUTE FUNCTION crm.points_guard('closed');
@@ -190,19 +184,6 @@ ALTER TABLE points_account ENABLE ALWAYS TRIGGER points_guard_truncate;
 CREATE CONSTRAINT TRIGGER points_check_head AFTER UPDATE ON points_account
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION crm.points_check_head();
-
-CREATE TRIGGER points_immutable_row BEFORE UPDATE OR DELETE ON points_checkpoint
-    FOR EACH ROW EXECUTE FUNCTION crm.points_immutable();
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON points_checkpoint
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE points_checkpoint ENABLE ALWAYS TRIGGER points_immutable_row;
-ALTER TABLE points_checkpoint ENABLE ALWAYS TRIGGER points_immutable_statement;
-CREATE TRIGGER points_immutable_row BEFORE UPDATE OR DELETE ON points_checkpoint_leaf
-    FOR EACH ROW EXECUTE FUNCTION crm.points_immutable();
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON points_checkpoint_leaf
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE points_checkpoint_leaf ENABLE ALWAYS TRIGGER points_immutable_row;
-ALTER TABLE points_checkpoint_leaf ENABLE ALWAYS TRIGGER points_immutable_statement;
 
 CREATE TRIGGER points_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON points_program
     FOR EACH STATEMENT EXECUTE FUNCTION crm.points_rules_changed();

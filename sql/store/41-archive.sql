@@ -56,19 +56,6 @@ COMMENT ON COLUMN points_entry_archive.first_seq IS 'number of the first';
 COMMENT ON COLUMN points_entry_archive.digests IS 'crm.points_digest of each reference, one after another: whether a reference may be in the row';
 COMMENT ON COLUMN points_entry_archive.entries IS 'the entries, by seq';
 
-CREATE TRIGGER points_immutable_row BEFORE UPDATE OR DELETE ON points_start
-    FOR EACH ROW EXECUTE FUNCTION crm.points_immutable();
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON points_start
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE points_start ENABLE ALWAYS TRIGGER points_immutable_row;
-ALTER TABLE points_start ENABLE ALWAYS TRIGGER points_immutable_statement;
-CREATE TRIGGER points_immutable_row BEFORE UPDATE OR DELETE ON points_entry_archive
-    FOR EACH ROW EXECUTE FUNCTION crm.points_immutable();
-CREATE TRIGGER points_immutable_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON points_entry_archive
-    FOR EACH STATEMENT EXECUTE FUNCTION crm.points_immutable();
-ALTER TABLE points_entry_archive ENABLE ALWAYS TRIGGER points_immutable_row;
-ALTER TABLE points_entry_archive ENABLE ALWAYS TRIGGER points_immutable_statement;
-
 CREATE VIEW points_entry_archived AS
 SELECT a.customer_id, e.seq, e.points, e.balance_after, e.occurred_at, e.booked_at, e.reverses, e.expires_at, e.available_at, e.shortfall,
        a.program, e.kind, e.source, e.reference, e.lots, e.detail, e.note_hash, e.actor, e.hash

@@ -43,26 +43,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
 BEGIN
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at, available_at, detail)
-    VALUES (earn.customer_id, earn.program, 'earn', earn.points, earn.source, earn.reference, as_of, note_hash, earn.expires_at, earn.available_at, earn.detail)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = earn.customer_id AND e.program = earn.program AND e.kind = 'earn'
-          AND e.reference = earn.reference AND e.source = earn.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_post_one('points_entry'::regclass, 'earn', customer_id, points, source, reference, program, as_of, note, expires_at, available_at, detail);
 END
 $points$;
 COMMENT ON FUNCTION earn IS
@@ -75,26 +57,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
 BEGIN
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, detail)
-    VALUES (redeem.customer_id, redeem.program, 'redeem', redeem.points, redeem.source, redeem.reference, as_of, note_hash, redeem.detail)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = redeem.customer_id AND e.program = redeem.program AND e.kind = 'redeem'
-          AND e.reference = redeem.reference AND e.source = redeem.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_post_one('points_entry'::regclass, 'redeem', customer_id, points, source, reference, program, as_of, note, NULL, NULL, detail);
 END
 $points$;
 COMMENT ON FUNCTION redeem IS
@@ -107,26 +71,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
 BEGIN
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, expires_at)
-    VALUES (hold.customer_id, hold.program, 'hold', hold.points, hold.source, hold.reference, as_of, note_hash, hold.expires_at)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = hold.customer_id AND e.program = hold.program AND e.kind = 'hold'
-          AND e.reference = hold.reference AND e.source = hold.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_post_one('points_entry'::regclass, 'hold', customer_id, points, source, reference, program, as_of, note, expires_at, NULL, NULL);
 END
 $points$;
 COMMENT ON FUNCTION hold IS
@@ -139,28 +85,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
-    target points_entry;
 BEGIN
-    target := points_target(capture.customer_id, capture.program, ARRAY['hold'], capture.source, hold_reference);
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
-    VALUES (capture.customer_id, capture.program, 'capture', capture.points, target.source, hold_reference, as_of, note_hash, target.seq)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = capture.customer_id AND e.program = capture.program AND e.kind = 'capture'
-          AND e.reference = hold_reference AND e.source = target.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_reverse_one('points_entry'::regclass, 'capture', customer_id, hold_reference, points, source, NULL, program, as_of, note, NULL);
 END
 $points$;
 COMMENT ON FUNCTION capture IS
@@ -173,28 +99,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
-    target points_entry;
 BEGIN
-    target := points_target(release.customer_id, release.program, ARRAY['hold'], release.source, hold_reference);
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
-    VALUES (release.customer_id, release.program, 'release', NULL, target.source, hold_reference, as_of, note_hash, target.seq)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = release.customer_id AND e.program = release.program AND e.kind = 'release'
-          AND e.reference = hold_reference AND e.source = target.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_reverse_one('points_entry'::regclass, 'release', customer_id, hold_reference, NULL, source, NULL, program, as_of, note, NULL);
 END
 $points$;
 COMMENT ON FUNCTION release IS
@@ -207,28 +113,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
-    target points_entry;
 BEGIN
-    target := points_target(refund.customer_id, refund.program, ARRAY['earn'], refund.source, earn_reference);
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
-    VALUES (refund.customer_id, refund.program, 'refund', refund.points, target.source, coalesce(refund.reference, earn_reference), as_of, note_hash, target.seq)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = refund.customer_id AND e.program = refund.program AND e.kind = 'refund'
-          AND e.reference = coalesce(refund.reference, earn_reference) AND e.source = target.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_reverse_one('points_entry'::regclass, 'refund', customer_id, earn_reference, points, source, reference, program, as_of, note, NULL);
 END
 $points$;
 COMMENT ON FUNCTION refund IS
@@ -241,28 +127,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
-    target points_entry;
 BEGIN
-    target := points_target(restore.customer_id, restore.program, ARRAY['redeem', 'capture'], restore.source, redeem_reference);
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses)
-    VALUES (restore.customer_id, restore.program, 'restore', restore.points, target.source, coalesce(restore.reference, redeem_reference), as_of, note_hash, target.seq)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = restore.customer_id AND e.program = restore.program AND e.kind = 'restore'
-          AND e.reference = coalesce(restore.reference, redeem_reference) AND e.source = target.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_reverse_one('points_entry'::regclass, 'restore', customer_id, redeem_reference, points, source, reference, program, as_of, note, NULL);
 END
 $points$;
 COMMENT ON FUNCTION restore IS
@@ -275,28 +141,8 @@ RETURNS points_entry
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $points$
-DECLARE
-    posted points_entry;
-    salt bytea;
-    note_hash bytea;
-    target points_entry;
 BEGIN
-    target := points_target(mature.customer_id, mature.program, ARRAY['earn'], mature.source, earn_reference);
-    IF note IS NOT NULL THEN
-        salt := uuid_send(gen_random_uuid());
-        note_hash := sha256(salt || convert_to(note, 'UTF8'));
-    END IF;
-    INSERT INTO points_entry (customer_id, program, kind, points, source, reference, occurred_at, note_hash, reverses, available_at)
-    VALUES (mature.customer_id, mature.program, 'mature', NULL, target.source, coalesce(mature.reference, earn_reference), as_of, note_hash, target.seq, mature.available_at)
-    RETURNING * INTO posted;
-    IF NOT FOUND THEN
-        SELECT e.* INTO posted FROM points_entry_all e
-        WHERE e.customer_id = mature.customer_id AND e.program = mature.program AND e.kind = 'mature'
-          AND e.reference = coalesce(mature.reference, earn_reference) AND e.source = target.source;
-    ELSIF note IS NOT NULL THEN
-        INSERT INTO points_note VALUES (posted.customer_id, posted.program, posted.seq, salt, note);
-    END IF;
-    RETURN posted;
+    RETURN crm.points_reverse_one('points_entry'::regclass, 'mature', customer_id, earn_reference, NULL, source, reference, program, as_of, note, available_at);
 END
 $points$;
 COMMENT ON FUNCTION mature IS

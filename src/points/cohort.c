@@ -3,80 +3,10 @@
  * entries say of the lots that they took and gave is followed; of points with the same dates those of the oldest month
  * go first.
  */
-#include "points/points.h"
+#include "points/cohort.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "common/int.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
-#include "utils/typcache.h"
-
-/* Points of one month with the same dates. */
-typedef struct Layer
-{
-	int64 points;
-	TimestampTz expires_at;
-	TimestampTz available_at;
-	DateADT month;
-} Layer;
-
-typedef struct Layers
-{
-	int count;
-	int capacity;
-	Layer *layer;
-} Layers;
-
-/* What later entries refer to: an earning by its month and end, a hold, redemption or capture by what it took, in
- * order. */
-typedef struct Origin
-{
-	int64 seq;
-	DateADT month;
-	TimestampTz expires_at;
-	bool is_hold;
-	Layers taken; /* what came back since is no longer there */
-} Origin;
-
-typedef enum FlowKind
-{
-	FLOW_ISSUED,
-	FLOW_REDEEMED,
-	FLOW_EXPIRED,
-	FLOW_REVERSED,
-	FLOW_KINDS
-} FlowKind;
-
-/* What became of the points of a month in another. */
-typedef struct Flow
-{
-	DateADT earned_in;
-	DateADT booked_in;
-	int64 points[FLOW_KINDS];
-} Flow;
-
-/* The state of the aggregates. */
-typedef struct Cohorts
-{
-	MemoryContext context;
-	int64 seq;
-	DateADT month;	/* of the entry at hand */
-	Layers account; /* by expires_at, available_at, month */
-	Layers debts;	/* in the order in which they arose */
-	Origin *origin; /* by seq */
-	int origin_count;
-	int origin_capacity;
-	Flow *flow; /* by booked_in */
-	int flow_count;
-	int flow_capacity;
-} Cohorts;
 
 /*
  * Room for one more element in an array that lives as long as the state
@@ -121,8 +51,8 @@ add_flow(Cohorts *c, DateADT earned_in, FlowKind kind, int64 points)
 /*
  * Put a layer at the end
  */
-static void
-append_layer(Cohorts *c, Layers *layers, Layer layer)
+void
+cohorts_append(Cohorts *c, Layers *layers, Layer layer)
 {
 	if (layer.points == 0)
 		return;
@@ -241,7 +171,7 @@ take_lot(Cohorts *c, const PointsLot *lot, const DateADT *first, Layers *taken)
 				continue;
 			}
 			part.points = Min(left, layer->points);
-			append_layer(c, taken, part);
+			cohorts_append(c, taken, part);
 			left -= part.points;
 			layer->points -= part.points;
 			if (layer->points == 0)
@@ -344,7 +274,7 @@ take_back(Cohorts *c, const PointsEntry *entry, int64 points, const Origin *own)
 	if (debt.points > 0)
 	{
 		add_flow(c, debt.month, FLOW_REVERSED, -debt.points);
-		append_layer(c, &c->debts, debt);
+		cohorts_append(c, &c->debts, debt);
 	}
 	if (taken.layer != NULL)
 		pfree(taken.layer);
@@ -366,7 +296,7 @@ capture(Cohorts *c, const PointsEntry *entry, Origin *hold)
 		Layer part = held->layer[0];
 
 		part.points = Min(left, part.points);
-		append_layer(c, &own->taken, part);
+		cohorts_append(c, &own->taken, part);
 		left -= part.points;
 		held->layer[0].points -= part.points;
 		if (held->layer[0].points == 0)
@@ -410,7 +340,7 @@ restore(Cohorts *c, const PointsEntry *entry, Origin *spent)
 			spent->taken.count--;
 		if (part.expires_at <= entry->booked_at && entry->expires_at != POINTS_NO_TIME)
 			part.expires_at = entry->expires_at;
-		append_layer(c, &back, part);
+		cohorts_append(c, &back, part);
 		/* Debts are paid from what expires first. */
 		for (place = back.count - 1; place > 0 && back.layer[place - 1].expires_at > part.expires_at; place--)
 			back.layer[place] = back.layer[place - 1];
@@ -446,8 +376,8 @@ mature(Cohorts *c, const PointsEntry *entry, const Origin *own)
 /*
  * Walk on by one entry
  */
-static void
-walk(Cohorts *c, const PointsEntry *entry)
+void
+cohorts_walk(Cohorts *c, const PointsEntry *entry)
 {
 	Origin *own = entry->reverses > 0 ? find_origin(c, entry->reverses) : NULL;
 	Layer layer = {entry->points, entry->expires_at, POINTS_NO_TIME, c->month};
@@ -520,150 +450,4 @@ walk(Cohorts *c, const PointsEntry *entry)
 		default:
 			break;
 	}
-}
-
-/*
- * Transition function of points_flows and points_left: the next entry of an account
- */
-PG_FUNCTION_INFO_V1(points_cohort_add);
-Datum
-points_cohort_add(PG_FUNCTION_ARGS)
-{
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
-	PointsEntry entry = {0};
-	MemoryContext context;
-	MemoryContext old;
-	char *kind;
-
-	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate function called in non-aggregate context");
-	for (int i = 1; i <= 5; i++)
-	{
-		if (PG_ARGISNULL(i))
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("booked_in, seq, kind, points and booked_at must not be null")));
-	}
-	if (c == NULL)
-	{
-		c = MemoryContextAllocZero(context, sizeof(Cohorts));
-		c->context = context;
-	}
-	entry.seq = PG_GETARG_INT64(2);
-	kind = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	if (entry.seq <= c->seq || !points_kind_parse(kind, &entry.kind))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("entries of one account are wanted in the order of seq"),
-						errdetail("Entry " INT64_FORMAT " of kind %s comes after entry " INT64_FORMAT ".", entry.seq,
-								  kind, c->seq),
-						errhint("GROUP BY customer_id, program, and ORDER BY seq inside the aggregate.")));
-	c->seq = entry.seq;
-	c->month = PG_GETARG_DATEADT(1);
-	entry.points = PG_GETARG_INT64(4);
-	entry.booked_at = PG_GETARG_TIMESTAMPTZ(5);
-	entry.shortfall = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT64(6);
-	entry.reverses = PG_ARGISNULL(7) ? 0 : PG_GETARG_INT64(7);
-	entry.expires_at = PG_ARGISNULL(8) ? POINTS_NO_TIME : PG_GETARG_TIMESTAMPTZ(8);
-	entry.available_at = PG_ARGISNULL(9) ? POINTS_NO_TIME : PG_GETARG_TIMESTAMPTZ(9);
-	if (!PG_ARGISNULL(10))
-		points_lots_read(PG_GETARG_DATUM(10), &entry.lots);
-	old = MemoryContextSwitchTo(context);
-	walk(c, &entry);
-	MemoryContextSwitchTo(old);
-	PG_RETURN_POINTER(c);
-}
-
-/*
- * An array of rows as the aggregate's result
- */
-static Datum
-make_array(FunctionCallInfo fcinfo, int count, HeapTuple (*make)(const Cohorts *c, int index, TupleDesc desc),
-		   const Cohorts *c)
-{
-	Oid element = get_element_type(get_fn_expr_rettype(fcinfo->flinfo));
-	TupleDesc desc;
-	Datum *rows = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * Max(count, 1));
-
-	if (!OidIsValid(element))
-		elog(ERROR, "could not determine the type of the result");
-	desc = lookup_rowtype_tupdesc(element, -1);
-	for (int i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		rows[i] = HeapTupleGetDatum(make(c, i, desc));
-	}
-	ReleaseTupleDesc(desc);
-	return PointerGetDatum(construct_array(rows, count, element, -1, false, TYPALIGN_DOUBLE));
-}
-
-static HeapTuple
-flow_row(const Cohorts *c, int index, TupleDesc desc)
-{
-	const Flow *flow = &c->flow[index];
-	Datum values[2 + FLOW_KINDS] = {DateADTGetDatum(flow->earned_in), DateADTGetDatum(flow->booked_in)};
-	bool nulls[2 + FLOW_KINDS] = {false};
-
-	for (int i = 0; i < FLOW_KINDS; i++)
-		values[2 + i] = Int64GetDatum(flow->points[i]);
-	return heap_form_tuple(desc, values, nulls);
-}
-
-/*
- * Final function of points_flows
- */
-PG_FUNCTION_INFO_V1(points_flows_final);
-Datum
-points_flows_final(PG_FUNCTION_ARGS)
-{
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
-
-	if (c == NULL)
-		PG_RETURN_NULL();
-	return make_array(fcinfo, c->flow_count, flow_row, c);
-}
-
-static HeapTuple
-left_row(const Cohorts *c, int index, TupleDesc desc)
-{
-	const Layer *layer = &c->account.layer[index];
-	Datum values[3] = {DateADTGetDatum(layer->month), TimestampTzGetDatum(layer->expires_at),
-					   Int64GetDatum(layer->points)};
-	bool nulls[3] = {false, layer->expires_at == DT_NOEND, false};
-
-	return heap_form_tuple(desc, values, nulls);
-}
-
-/*
- * Final function of points_left: the account, its open holds, its debts below zero
- */
-PG_FUNCTION_INFO_V1(points_left_final);
-Datum
-points_left_final(PG_FUNCTION_ARGS)
-{
-	Cohorts *c = PG_ARGISNULL(0) ? NULL : (Cohorts *)PG_GETARG_POINTER(0);
-	Cohorts all;
-
-	if (c == NULL)
-		PG_RETURN_NULL();
-	memset(&all, 0, sizeof(Cohorts));
-	all.context = CurrentMemoryContext;
-	for (int i = 0; i < c->account.count; i++)
-		append_layer(&all, &all.account, c->account.layer[i]);
-	for (int i = 0; i < c->debts.count; i++)
-	{
-		Layer debt = c->debts.layer[i];
-
-		debt.points = -debt.points;
-		debt.expires_at = DT_NOEND;
-		append_layer(&all, &all.account, debt);
-	}
-	for (int i = 0; i < c->origin_count; i++)
-	{
-		const Origin *origin = &c->origin[i];
-
-		if (!origin->is_hold)
-			continue;
-		for (int j = 0; j < origin->taken.count; j++)
-			append_layer(&all, &all.account, origin->taken.layer[j]);
-	}
-	return make_array(fcinfo, all.account.count, left_row, &all);
 }

@@ -24,8 +24,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define INSERT_CHUNK 100
-
 extern Datum points_gate(PG_FUNCTION_ARGS);
 extern Datum points_immutable(PG_FUNCTION_ARGS);
 extern Datum points_guard(PG_FUNCTION_ARGS);
@@ -379,98 +377,4 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool loc
 	/* What follows in this transaction sees the rows. */
 	CommandCounterIncrement();
 	return written;
-}
-
-/*
- * Put entries into one index, whose upper pages stay at hand when it is not another's turn after each
- */
-static void
-insert_into_index(ResultRelInfo *info, int which, TupleTableSlot **slots, int count, EState *estate)
-{
-	Relation index = info->ri_IndexRelationDescs[which];
-	IndexInfo *index_info = info->ri_IndexRelationInfo[which];
-	ExprContext *context = GetPerTupleExprContext(estate);
-	Datum values[INDEX_MAX_KEYS];
-	bool nulls[INDEX_MAX_KEYS];
-
-	if (!index_info->ii_ReadyForInserts)
-		return;
-	if (index_info->ii_Predicate != NIL && index_info->ii_PredicateState == NULL)
-		index_info->ii_PredicateState = ExecPrepareQual(index_info->ii_Predicate, estate);
-	for (int i = 0; i < count; i++)
-	{
-		ledger_give_way(i);
-		context->ecxt_scantuple = slots[i];
-		if (index_info->ii_Predicate != NIL && !ExecQual(index_info->ii_PredicateState, context))
-			continue;
-		FormIndexDatum(index_info, slots[i], estate, values, nulls);
-		index_insert(index,
-					 values,
-					 nulls,
-					 &slots[i]->tts_tid,
-					 info->ri_RelationDesc,
-					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-					 false,
-					 index_info);
-	}
-	ResetPerTupleExprContext(estate);
-}
-
-/*
- * Put computed entries into the table
- */
-void
-ledger_direct_insert(Ledger *ledger, List *entries)
-{
-	Relation rel = table_open(ledger->entries, RowExclusiveLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	int chunk = Min(list_length(entries), INSERT_CHUNK);
-	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * chunk);
-	Datum *values = palloc0(sizeof(Datum) * desc->natts);
-	bool *nulls = palloc(sizeof(bool) * desc->natts);
-	MemoryContext rows_context = AllocSetContextCreate(CurrentMemoryContext, "crm points entries", ALLOCSET_DEFAULT_SIZES);
-	CommandId command = GetCurrentCommandId(true);
-	EState *estate = CreateExecutorState();
-	ResultRelInfo *info = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(info, rel, 0, NULL, 0);
-	ExecOpenIndices(info, false);
-	memset(nulls, true, sizeof(bool) * desc->natts);
-	for (int i = 0; i < chunk; i++)
-		slots[i] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	for (int done = 0; done < list_length(entries); done += chunk)
-	{
-		int count = Min(chunk, list_length(entries) - done);
-		MemoryContext old = MemoryContextSwitchTo(rows_context);
-
-		CHECK_FOR_INTERRUPTS();
-		for (int i = 0; i < count; i++)
-		{
-			Datum entry_values[LEDGER_COLUMNS];
-			bool entry_nulls[LEDGER_COLUMNS];
-
-			ledger_to_values(ledger, list_nth(entries, done + i), entry_values, entry_nulls);
-			for (int c = 0; c < LEDGER_COLUMNS; c++)
-			{
-				values[ledger->column[c] - 1] = entry_values[c];
-				nulls[ledger->column[c] - 1] = entry_nulls[c];
-			}
-			ExecStoreHeapTuple(heap_form_tuple(desc, values, nulls), slots[i], false);
-			slots[i]->tts_tableOid = RelationGetRelid(rel);
-		}
-		table_multi_insert(rel, slots, count, command, 0, NULL);
-		for (int i = 0; i < info->ri_NumIndices; i++)
-			insert_into_index(info, i, slots, count, estate);
-		for (int i = 0; i < count; i++)
-			ExecClearTuple(slots[i]);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(rows_context);
-	}
-	for (int i = 0; i < chunk; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	ExecCloseIndices(info);
-	FreeExecutorState(estate);
-	MemoryContextDelete(rows_context);
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
 }

@@ -189,31 +189,6 @@ replay_complete(Ledger *ledger, Relation rel, LedgerAccount *account, PointsEntr
 }
 
 /*
- * Post to an account that is not locked: its row is written only if it is still what was read, which takes one look at it, and
- * one WAL record, less than to lock it first. False when that cannot be, or comes to nothing; then nothing has been done. What
- * goes into an account by a hold, or looks back at another entry, waits for the lock.
- */
-static bool
-post_unlocked(LedgerAccess *access, Relation rel, LedgerAccount *account, PointsEntry *entry, bool *given)
-{
-	PointsEntry asked = *entry;
-	PointsEntry found;
-	PointsRefusal refusal;
-
-	if ((entry->kind != POINTS_EARN && entry->kind != POINTS_REDEEM) || !ledger_access_peek(access, account))
-		return false;
-	/* The row is of the snapshot in which the reference was looked up. */
-	account->unused = entry;
-	if (ledger_post(access->ledger, rel, account, entry, given, &found, &refusal) == LEDGER_POSTED &&
-		ledger_direct_write(access->ledger, account, 1, false))
-		return true;
-	*entry = asked;
-	account->unused = NULL;
-	account->entries = NIL;
-	return false;
-}
-
-/*
  * The gate: BEFORE INSERT on points_entry, for each row
  */
 PG_FUNCTION_INFO_V1(points_gate);
@@ -228,14 +203,11 @@ points_gate(PG_FUNCTION_ARGS)
 	HeapTuple result;
 	PointsEntry *entry;
 	PointsEntry found;
-	PointsRefusal refusal;
 	LedgerAccount account = {0};
 	LedgerResult posted = LEDGER_POSTED;
 	StoreOwner owner;
 	bool given[LEDGER_COLUMNS];
 	bool complete;
-	bool direct;
-	LedgerAccess access;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
@@ -260,13 +232,7 @@ points_gate(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	}
 
-	if (!given[COL_CUSTOMER_ID] || !given[COL_KIND])
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("a points entry needs customer_id and kind")));
-	if (!given[COL_PROGRAM])
-		entry->program = "points";
-	ledger_check_kind(rel, entry->kind);
+	ledger_check_movement(rel, entry, given);
 	complete = given[COL_SEQ] && given[COL_HASH] && given[COL_BALANCE_AFTER] && given[COL_OCCURRED_AT] &&
 			   given[COL_BOOKED_AT] && given[COL_POINTS] && given[COL_SOURCE];
 	if (!complete && (given[COL_SEQ] || given[COL_HASH] || given[COL_BALANCE_AFTER] || given[COL_BOOKED_AT]))
@@ -276,53 +242,24 @@ points_gate(PG_FUNCTION_ARGS)
 				 errhint("Leave them out; occurred_at says when it happened.")));
 
 	store_user_begin(rel, &owner);
-	account.customer_id = entry->customer_id;
-	account.program = entry->program;
-	direct = ledger_direct(ledger);
-	if (direct)
+	if (complete)
 	{
-		ledger_access_begin(ledger, &access);
-		/* What the lock finds unchanged since is what the look-up below saw. */
-		account.snapshot = access.snapshot;
-	}
-
-	/* A repeat that is committed needs no lock: entries never change. */
-	if (!complete && entry->source != NULL && entry->reference != NULL &&
-		ledger_find_reference(ledger, rel, &account, entry->kind, entry->source, entry->reference, &found))
-	{
-		const char *field = ledger_difference(ledger, rel, &account, entry, given, &found);
-
-		if (field != NULL)
-		{
-			ledger_refuse_difference(entry, field, &refusal);
-			points_raise(&refusal);
-		}
-		posted = LEDGER_REPLAYED;
-	}
-	else if (direct && !complete && post_unlocked(&access, rel, &account, entry, given))
-		ledger_insert(ledger, list_delete_ptr(account.entries, entry));
-	else
-	{
-		ledger_lock(ledger, direct ? &access : NULL, &account);
-		/* The account did not move since the reference was looked up, so nobody used it meanwhile. */
-		if (account.snapshot != NULL)
-			account.unused = entry;
-		if (complete && entry->seq <= account.state.seq)
+		account.customer_id = entry->customer_id;
+		account.program = entry->program;
+		ledger_lock(ledger, NULL, &account);
+		if (entry->seq <= account.state.seq)
 			check_historical(ledger, rel, &account, entry);
-		else if (complete)
-			replay_complete(ledger, rel, &account, entry);
 		else
 		{
-			posted = ledger_post(ledger, rel, &account, entry, given, &found, &refusal);
-			if (posted == LEDGER_REFUSED)
-				points_raise(&refusal);
-		}
-		if (posted == LEDGER_POSTED && account.entries != NIL)
-		{
+			replay_complete(ledger, rel, &account, entry);
 			ledger_write(ledger, &account, 1);
-			if (!complete)
-				ledger_insert(ledger, list_delete_ptr(account.entries, entry));
 		}
+	}
+	else
+	{
+		posted = ledger_move(ledger, rel, &account, entry, given, &found);
+		if (posted == LEDGER_POSTED)
+			ledger_insert(ledger, list_delete_ptr(account.entries, entry));
 	}
 
 	if (posted == LEDGER_REPLAYED)
@@ -343,8 +280,6 @@ points_gate(PG_FUNCTION_ARGS)
 		result = heap_modify_tuple_by_cols(trigger->tg_trigtuple, desc, LEDGER_COLUMNS, columns, values, nulls);
 		MemoryContextSwitchTo(old);
 	}
-	if (direct)
-		ledger_access_end(&access);
 	store_user_end(&owner);
 	return PointerGetDatum(result);
 }

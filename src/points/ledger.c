@@ -99,6 +99,7 @@ look_at_account(Ledger *ledger, Relation entries)
 	ledger->account_key = ledger_find_index(accounts, 2, (AttrNumber[]){c[ACC_CUSTOMER_ID], c[ACC_PROGRAM]});
 	ledger->account_due = ledger_find_index(accounts, 1, (AttrNumber[]){c[ACC_NEXT_DUE]});
 	ledger->plain = ledger_is_plain(ledger, entries, accounts);
+	ledger_keep_indexes(ledger, entries);
 	table_close(accounts, NoLock);
 }
 
@@ -138,6 +139,8 @@ ledger_open(Relation entries)
 		free_plan(&ledger->hold_close);
 		free_plan(&ledger->insert);
 		free_plan(&ledger->archived);
+		for (int i = 0; i < LEDGER_VERB_PLANS; i++)
+			free_plan(&ledger->verb[i]);
 		for (int i = 0; i < LEDGER_ARCHIVE_PLANS; i++)
 			free_plan(&ledger->archive[i]);
 		ledger->owner = entries->rd_rel->relowner;

@@ -85,6 +85,9 @@ typedef struct LedgerProgram
 /* Statements that move entries into the archive and back. */
 #define LEDGER_ARCHIVE_PLANS 10
 
+/* Statements of the verbs. */
+#define LEDGER_VERB_PLANS 4
+
 /* What the C code keeps of a ledger from call to call. */
 typedef struct Ledger
 {
@@ -116,7 +119,10 @@ typedef struct Ledger
 	SPIPlanPtr hold_close;
 	SPIPlanPtr insert;
 	SPIPlanPtr archived; /* finds an archived entry by its reference */
+	SPIPlanPtr verb[LEDGER_VERB_PLANS];
 	SPIPlanPtr archive[LEDGER_ARCHIVE_PLANS];
+	MemoryContext index_context;
+	List *indexes; /* LedgerIndex *, of points_entry; NIL when a row of it takes more */
 	MemoryContext program_context;
 	List *programs;
 } Ledger;
@@ -260,6 +266,9 @@ extern void ledger_access_read(LedgerAccess *access, LedgerAccount *account);
 extern void ledger_access_end(LedgerAccess *access);
 extern void ledger_direct_reread(Ledger *ledger, LedgerAccount *accounts, int count);
 extern bool ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool locked);
+
+/* direct_insert.c */
+extern void ledger_keep_indexes(Ledger *ledger, Relation entries);
 extern void ledger_direct_insert(Ledger *ledger, List *entries);
 
 /* due.c */
@@ -285,6 +294,11 @@ extern LedgerResult ledger_post(Ledger *ledger,
 								PointsEntry *found,
 								PointsRefusal *refusal);
 extern void ledger_check_kind(Relation entries, PointsKind kind);
+
+/* movement.c */
+extern void ledger_check_movement(Relation entries, PointsEntry *entry, const bool *given);
+extern LedgerResult ledger_move(
+	Ledger *ledger, Relation rel, LedgerAccount *account, PointsEntry *entry, bool *given, PointsEntry *found);
 
 /* batch.c */
 #define LEDGER_MAX_BATCH 1000000
