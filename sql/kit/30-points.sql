@@ -109,17 +109,17 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION points_post(regclass, points_movement[], boolean) IS
 'posts movements to the ledger whose entries stand in a table: accounts are locked in order, entries written together. atomic: the first refusal raises; else each has its own result. For the owner of the table';
 
-CREATE FUNCTION points_post_one(entries regclass, kind text, customer_id bigint, points bigint, source text, reference text, program text,
-                                as_of timestamptz, note text, expires_at timestamptz, available_at timestamptz, detail jsonb) RETURNS record
+CREATE FUNCTION points_call_verb() RETURNS language_handler
 LANGUAGE c AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION points_post_one(regclass, text, bigint, bigint, text, text, text, timestamptz, text, timestamptz, timestamptz, jsonb) IS
-'posts one movement to the ledger whose entries stand in a table and gives its row, or the row that it repeats: what earn, redeem and hold of a store do. Asks for what an INSERT of the row asks, and comes to the same; nulls are as in points_movement. note is kept in points_note. Errors: those of points_gate';
+COMMENT ON FUNCTION points_call_verb() IS 'handler of the language crm_points';
 
-CREATE FUNCTION points_reverse_one(entries regclass, kind text, customer_id bigint, target text, points bigint, source text, reference text,
-                                   program text, as_of timestamptz, note text, available_at timestamptz) RETURNS record
-LANGUAGE c AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION points_reverse_one(regclass, text, bigint, text, bigint, text, text, text, timestamptz, text, timestamptz) IS
-'posts one movement that reverses another, found by its reference target and, where given, its source: what capture, release, refund, restore and mature of a store do. A null reference is that of the target. As points_post_one; CP009 no such entry, or more than one';
+CREATE FUNCTION points_check_verb(oid) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION points_check_verb(oid) IS 'validator of the language crm_points: the function has the arguments of its verb';
+
+CREATE TRUSTED LANGUAGE crm_points HANDLER points_call_verb VALIDATOR points_check_verb;
+COMMENT ON LANGUAGE crm_points IS
+'the language of a store''s verbs that post one movement, earn, redeem, hold, capture, release, refund, restore and mature: the body is that word, the result a row of the ledger''s points_entry. It asks of the role that it runs as what an INSERT into that table asks, and comes to the same. Errors: those of points_gate';
 
 CREATE FUNCTION points_transfer(entries regclass, customer_id bigint, to_customer_id bigint, program text, to_program text,
                                 points bigint, to_points bigint, source text, reference text, as_of timestamptz, note_hash bytea)

@@ -40,13 +40,9 @@ CREATE FUNCTION earn(customer_id bigint, points bigint, source text, reference t
                      expires_at timestamptz DEFAULT NULL, available_at timestamptz DEFAULT NULL,
                      as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_post_one('points_entry'::regclass, 'earn', customer_id, points, source, reference, program, as_of, note, expires_at, available_at, detail);
-END
-$points$;
+AS 'earn';
 COMMENT ON FUNCTION earn IS
 'gives a customer points. expires_at: null follows the program''s policy, infinity is never; available_at: pending until then, infinity until a mature entry. A repeat of (source, reference) answers with the first entry. Errors: CP002 other content, CP005 closed, CP006 overflow, CP008 no points';
 REVOKE EXECUTE ON FUNCTION earn FROM PUBLIC;
@@ -54,13 +50,9 @@ REVOKE EXECUTE ON FUNCTION earn FROM PUBLIC;
 CREATE FUNCTION redeem(customer_id bigint, points bigint, source text, reference text, program text DEFAULT 'points',
                        as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_post_one('points_entry'::regclass, 'redeem', customer_id, points, source, reference, program, as_of, note, NULL, NULL, detail);
-END
-$points$;
+AS 'redeem';
 COMMENT ON FUNCTION redeem IS
 'spends points, those that expire first. A repeat of (source, reference) answers with the first entry. Errors: CP001 insufficient, CP002 other content, CP005 closed, CP011 the program is not redeemable';
 REVOKE EXECUTE ON FUNCTION redeem FROM PUBLIC;
@@ -68,13 +60,9 @@ REVOKE EXECUTE ON FUNCTION redeem FROM PUBLIC;
 CREATE FUNCTION hold(customer_id bigint, points bigint, source text, reference text, program text DEFAULT 'points',
                      expires_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_post_one('points_entry'::regclass, 'hold', customer_id, points, source, reference, program, as_of, note, expires_at, NULL, NULL);
-END
-$points$;
+AS 'hold';
 COMMENT ON FUNCTION hold IS
 'puts points aside until capture or release; at expires_at (null: the program''s hold_minutes) they go back by themselves. Errors as redeem, CP004 overdue when made';
 REVOKE EXECUTE ON FUNCTION hold FROM PUBLIC;
@@ -82,13 +70,9 @@ REVOKE EXECUTE ON FUNCTION hold FROM PUBLIC;
 CREATE FUNCTION capture(customer_id bigint, hold_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, program text DEFAULT 'points',
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_reverse_one('points_entry'::regclass, 'capture', customer_id, hold_reference, points, source, NULL, program, as_of, note, NULL);
-END
-$points$;
+AS 'capture';
 COMMENT ON FUNCTION capture IS
 'takes the points of a hold for good, the whole or a part; the rest goes back to its lots at once. Errors: CP001 more than held, CP003 already resolved, CP004 overdue, CP009 no such hold';
 REVOKE EXECUTE ON FUNCTION capture FROM PUBLIC;
@@ -96,13 +80,9 @@ REVOKE EXECUTE ON FUNCTION capture FROM PUBLIC;
 CREATE FUNCTION release(customer_id bigint, hold_reference text, source text DEFAULT NULL, program text DEFAULT 'points',
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_reverse_one('points_entry'::regclass, 'release', customer_id, hold_reference, NULL, source, NULL, program, as_of, note, NULL);
-END
-$points$;
+AS 'release';
 COMMENT ON FUNCTION release IS
 'gives the points of a hold back to their lots. Errors: CP003 already resolved, CP004 overdue (they went back then), CP009 no such hold';
 REVOKE EXECUTE ON FUNCTION release FROM PUBLIC;
@@ -110,13 +90,9 @@ REVOKE EXECUTE ON FUNCTION release FROM PUBLIC;
 CREATE FUNCTION refund(customer_id bigint, earn_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_reverse_one('points_entry'::regclass, 'refund', customer_id, earn_reference, points, source, reference, program, as_of, note, NULL);
-END
-$points$;
+AS 'refund';
 COMMENT ON FUNCTION refund IS
 'claws points back that an earning gave, all that are left of it or some: from its own lot first, then from others; what is not there is owed where the program allows debt, else recorded as shortfall. Give each further part of one earning a reference of its own. Errors: CP001 more than is left, CP009 no such earning';
 REVOKE EXECUTE ON FUNCTION refund FROM PUBLIC;
@@ -124,13 +100,9 @@ REVOKE EXECUTE ON FUNCTION refund FROM PUBLIC;
 CREATE FUNCTION restore(customer_id bigint, redeem_reference text, points bigint DEFAULT NULL, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_reverse_one('points_entry'::regclass, 'restore', customer_id, redeem_reference, points, source, reference, program, as_of, note, NULL);
-END
-$points$;
+AS 'restore';
 COMMENT ON FUNCTION restore IS
 'gives redeemed points back, all or some, to the lots they came from; what has expired meanwhile expires at once, or lives restore_grace_days. Give each further part a reference of its own. Errors: CP001 more than is left, CP009 no such redemption';
 REVOKE EXECUTE ON FUNCTION restore FROM PUBLIC;
@@ -138,13 +110,9 @@ REVOKE EXECUTE ON FUNCTION restore FROM PUBLIC;
 CREATE FUNCTION mature(customer_id bigint, earn_reference text, source text DEFAULT NULL, reference text DEFAULT NULL, program text DEFAULT 'points',
                          available_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE crm_points SECURITY DEFINER
 SET search_path FROM CURRENT
-AS $points$
-BEGIN
-    RETURN crm.points_reverse_one('points_entry'::regclass, 'mature', customer_id, earn_reference, NULL, source, reference, program, as_of, note, available_at);
-END
-$points$;
+AS 'mature';
 COMMENT ON FUNCTION mature IS
 'makes the pending points of an earning available, at once or from available_at on. Errors: CP003 available already, CP009 no such earning';
 REVOKE EXECUTE ON FUNCTION mature FROM PUBLIC;

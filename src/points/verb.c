@@ -7,16 +7,21 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "base/store.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #define SALT_SIZE 16
@@ -27,15 +32,70 @@
 #define PLAN_TARGET 2
 #define PLAN_NOTE 3
 
+/* What the arguments of verbs are. */
+typedef enum VerbArgument
+{
+	ARG_CUSTOMER,
+	ARG_TARGET, /* reference of the entry that is reversed */
+	ARG_POINTS,
+	ARG_SOURCE,
+	ARG_REFERENCE,
+	ARG_PROGRAM,
+	ARG_EXPIRES_AT,
+	ARG_AVAILABLE_AT,
+	ARG_AS_OF,
+	ARG_NOTE,
+	ARG_DETAIL
+} VerbArgument;
+
+static const Oid argument_types[] = {INT8OID,		 TEXTOID,		 INT8OID,		 TEXTOID, TEXTOID, TEXTOID,
+									 TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID};
+
+/* A verb: its arguments in order, and the kinds of which it reverses an entry. */
+typedef struct Verb
+{
+	PointsKind kind;
+	int count;
+	VerbArgument argument[10];
+	int reversed_count;
+	PointsKind reversed[2];
+} Verb;
+
+static const Verb verbs[] = {
+	{POINTS_EARN,
+	 10,
+	 {ARG_CUSTOMER, ARG_POINTS, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_EXPIRES_AT, ARG_AVAILABLE_AT, ARG_AS_OF, ARG_NOTE, ARG_DETAIL}},
+	{POINTS_REDEEM, 8, {ARG_CUSTOMER, ARG_POINTS, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_AS_OF, ARG_NOTE, ARG_DETAIL}},
+	{POINTS_HOLD, 8, {ARG_CUSTOMER, ARG_POINTS, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_EXPIRES_AT, ARG_AS_OF, ARG_NOTE}},
+	{POINTS_CAPTURE, 7, {ARG_CUSTOMER, ARG_TARGET, ARG_POINTS, ARG_SOURCE, ARG_PROGRAM, ARG_AS_OF, ARG_NOTE}, 1, {POINTS_HOLD}},
+	{POINTS_RELEASE, 6, {ARG_CUSTOMER, ARG_TARGET, ARG_SOURCE, ARG_PROGRAM, ARG_AS_OF, ARG_NOTE}, 1, {POINTS_HOLD}},
+	{POINTS_REFUND,
+	 8,
+	 {ARG_CUSTOMER, ARG_TARGET, ARG_POINTS, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_AS_OF, ARG_NOTE},
+	 1,
+	 {POINTS_EARN}},
+	{POINTS_RESTORE,
+	 8,
+	 {ARG_CUSTOMER, ARG_TARGET, ARG_POINTS, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_AS_OF, ARG_NOTE},
+	 2,
+	 {POINTS_REDEEM, POINTS_CAPTURE}},
+	{POINTS_MATURE,
+	 8,
+	 {ARG_CUSTOMER, ARG_TARGET, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_AVAILABLE_AT, ARG_AS_OF, ARG_NOTE},
+	 1,
+	 {POINTS_EARN}}};
+
 /* What a verb posts. */
 typedef struct Movement
 {
+	const Verb *verb;
 	Relation rel;
 	Ledger *ledger;
 	bool direct; /* without a statement */
 	PointsEntry entry;
 	bool given[LEDGER_COLUMNS];
 	text *note;
+	const char *target; /* reference of the entry that is reversed */
 	uint8 salt[SALT_SIZE];
 } Movement;
 
@@ -209,6 +269,8 @@ post_direct(Movement *movement)
 
 	PreventCommandIfReadOnly("INSERT");
 	PreventCommandIfParallelMode("INSERT");
+	/* What the calling statement did before is seen, as a statement in a function would. */
+	CommandCounterIncrement();
 	ledger_check_movement(rel, entry, movement->given);
 	store_user_begin(rel, &owner);
 	result = ledger_move(movement->ledger, rel, &account, entry, movement->given, &found);
@@ -298,102 +360,13 @@ post_by_statement(Movement *movement)
 }
 
 /*
- * Begin to read what a verb is asked
- */
-static void
-begin_movement(FunctionCallInfo fcinfo, Movement *movement)
-{
-	memset(movement, 0, sizeof(Movement));
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a movement of points needs a ledger and a kind")));
-	movement->rel = table_open(PG_GETARG_OID(0), RowExclusiveLock);
-	movement->ledger = ledger_open(movement->rel);
-	movement->direct = may_write(movement);
-}
-
-static const char *
-text_argument(FunctionCallInfo fcinfo, int number, bool *given)
-{
-	*given = !PG_ARGISNULL(number);
-	return *given ? text_to_cstring(PG_GETARG_TEXT_PP(number)) : NULL;
-}
-
-static int64
-int64_argument(FunctionCallInfo fcinfo, int number, bool *given)
-{
-	*given = !PG_ARGISNULL(number);
-	return *given ? PG_GETARG_INT64(number) : 0;
-}
-
-static TimestampTz
-time_argument(FunctionCallInfo fcinfo, int number, bool *given)
-{
-	*given = !PG_ARGISNULL(number);
-	return *given ? PG_GETARG_TIMESTAMPTZ(number) : POINTS_NO_TIME;
-}
-
-static PointsKind
-kind_argument(FunctionCallInfo fcinfo, int number)
-{
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(number));
-	PointsKind kind;
-
-	if (!points_kind_parse(name, &kind))
-		ereport(ERROR, (errcode(ERRCODE_POINTS_INVALID), errmsg("unknown kind of points entry: \"%s\"", name)));
-	return kind;
-}
-
-/*
- * Post what was read, and give the row
- */
-static Datum
-post_movement(FunctionCallInfo fcinfo, Movement *movement)
-{
-	Datum row;
-
-	if (movement->note != NULL)
-		hash_note(movement);
-	row = movement->direct ? post_direct(movement) : post_by_statement(movement);
-	table_close(movement->rel, NoLock);
-	fcinfo->isnull = row == (Datum) 0;
-	return row;
-}
-
-/*
- * Post one movement: see points_post_one in the kit
- */
-PG_FUNCTION_INFO_V1(points_post_one);
-Datum
-points_post_one(PG_FUNCTION_ARGS)
-{
-	Movement movement;
-	PointsEntry *entry = &movement.entry;
-	bool *given = movement.given;
-
-	begin_movement(fcinfo, &movement);
-	entry->kind = kind_argument(fcinfo, 1);
-	given[COL_KIND] = true;
-	entry->customer_id = int64_argument(fcinfo, 2, &given[COL_CUSTOMER_ID]);
-	entry->points = int64_argument(fcinfo, 3, &given[COL_POINTS]);
-	entry->source = text_argument(fcinfo, 4, &given[COL_SOURCE]);
-	entry->reference = text_argument(fcinfo, 5, &given[COL_REFERENCE]);
-	entry->program = text_argument(fcinfo, 6, &given[COL_PROGRAM]);
-	entry->occurred_at = time_argument(fcinfo, 7, &given[COL_OCCURRED_AT]);
-	movement.note = PG_ARGISNULL(8) ? NULL : PG_GETARG_TEXT_PP(8);
-	entry->expires_at = time_argument(fcinfo, 9, &given[COL_EXPIRES_AT]);
-	entry->available_at = time_argument(fcinfo, 10, &given[COL_AVAILABLE_AT]);
-	given[COL_DETAIL] = !PG_ARGISNULL(11);
-	if (given[COL_DETAIL])
-		entry->detail = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(11)));
-	return post_movement(fcinfo, &movement);
-}
-
-/*
  * Ask for the entry that is reversed by a statement: in a distributed ledger, or when it may be in the archive
  */
 static void
-target_by_statement(Movement *movement, const PointsKind *kinds, int count, const char *reference)
+target_by_statement(Movement *movement)
 {
+	const Verb *verb = movement->verb;
+	const char *reference = movement->target;
 	PointsEntry *entry = &movement->entry;
 	MemoryContext caller = CurrentMemoryContext;
 	Datum names[2];
@@ -401,11 +374,11 @@ target_by_statement(Movement *movement, const PointsKind *kinds, int count, cons
 	char nulls[6] = "     ";
 	bool isnull;
 
-	for (int i = 0; i < count; i++)
-		names[i] = CStringGetTextDatum(points_kind_names[kinds[i]]);
+	for (int i = 0; i < verb->reversed_count; i++)
+		names[i] = CStringGetTextDatum(points_kind_names[verb->reversed[i]]);
 	values[0] = Int64GetDatum(entry->customer_id);
 	values[1] = movement->given[COL_PROGRAM] ? CStringGetTextDatum(entry->program) : (Datum) 0;
-	values[2] = PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(construct_array(names, verb->reversed_count, TEXTOID, -1, false, TYPALIGN_INT));
 	values[3] = movement->given[COL_SOURCE] ? CStringGetTextDatum(entry->source) : (Datum) 0;
 	values[4] = reference != NULL ? CStringGetTextDatum(reference) : (Datum) 0;
 	nulls[0] = movement->given[COL_CUSTOMER_ID] ? ' ' : 'n';
@@ -429,8 +402,10 @@ target_by_statement(Movement *movement, const PointsKind *kinds, int count, cons
  * Find the entry that is reversed, which is of the first of these kinds that has one: as the store's points_target
  */
 static void
-find_target(Movement *movement, const PointsKind *kinds, int count, const char *reference)
+find_target(Movement *movement)
 {
+	const Verb *verb = movement->verb;
+	const char *reference = movement->target;
 	PointsEntry *entry = &movement->entry;
 	const bool *given = movement->given;
 	LedgerAccount account = {.customer_id = entry->customer_id, .program = entry->program};
@@ -439,22 +414,22 @@ find_target(Movement *movement, const PointsKind *kinds, int count, const char *
 
 	if (!movement->direct || ledger_archive_any(movement->rel))
 	{
-		target_by_statement(movement, kinds, count, reference);
+		target_by_statement(movement);
 		return;
 	}
 	if (given[COL_CUSTOMER_ID] && given[COL_PROGRAM] && reference != NULL)
 	{
-		for (int i = 0; !any && i < count; i++)
+		for (int i = 0; !any && i < verb->reversed_count; i++)
 			any = ledger_find_reference(
-				movement->ledger, movement->rel, &account, kinds[i], entry->source, reference, &found);
+				movement->ledger, movement->rel, &account, verb->reversed[i], entry->source, reference, &found);
 	}
 	if (!any)
 		ereport(ERROR,
 				(errcode(ERRCODE_POINTS_NO_TARGET),
 				 errmsg("there is no entry of kind %s%s%s with this reference",
-						points_kind_names[kinds[0]],
-						count > 1 ? " or " : "",
-						count > 1 ? points_kind_names[kinds[1]] : ""),
+						points_kind_names[verb->reversed[0]],
+						verb->reversed_count > 1 ? " or " : "",
+						verb->reversed_count > 1 ? points_kind_names[verb->reversed[1]] : ""),
 				 errdetail("customer %s, program %s, source %s, reference %s",
 						   given[COL_CUSTOMER_ID] ? psprintf(INT64_FORMAT, entry->customer_id) : "",
 						   given[COL_PROGRAM] ? entry->program : "",
@@ -465,56 +440,175 @@ find_target(Movement *movement, const PointsKind *kinds, int count, const char *
 	entry->source = found.source;
 }
 
-/*
- * Post one movement that reverses an entry, named by its reference: see points_reverse_one in the kit
- */
-PG_FUNCTION_INFO_V1(points_reverse_one);
-Datum
-points_reverse_one(PG_FUNCTION_ARGS)
+static void
+refuse_signature(Form_pg_proc proc)
 {
-	static const PointsKind taken[2] = {POINTS_REDEEM, POINTS_CAPTURE};
-	static const PointsKind held[1] = {POINTS_HOLD};
-	static const PointsKind earned[1] = {POINTS_EARN};
-	Movement movement;
-	PointsEntry *entry = &movement.entry;
-	bool *given = movement.given;
-	const char *target;
-	bool any;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+			 errmsg("function \"%s\" has not the arguments and result of its verb", NameStr(proc->proname)),
+			 errhint("It has those of the function of that name in a store, and gives a row of its table points_entry.")));
+}
 
-	begin_movement(fcinfo, &movement);
-	entry->kind = kind_argument(fcinfo, 1);
-	given[COL_KIND] = true;
-	entry->customer_id = int64_argument(fcinfo, 2, &given[COL_CUSTOMER_ID]);
-	target = text_argument(fcinfo, 3, &any);
-	entry->points = int64_argument(fcinfo, 4, &given[COL_POINTS]);
-	entry->source = text_argument(fcinfo, 5, &given[COL_SOURCE]);
-	entry->reference = text_argument(fcinfo, 6, &given[COL_REFERENCE]);
-	entry->program = text_argument(fcinfo, 7, &given[COL_PROGRAM]);
-	entry->occurred_at = time_argument(fcinfo, 8, &given[COL_OCCURRED_AT]);
-	movement.note = PG_ARGISNULL(9) ? NULL : PG_GETARG_TEXT_PP(9);
-	entry->available_at = time_argument(fcinfo, 10, &given[COL_AVAILABLE_AT]);
-	entry->expires_at = POINTS_NO_TIME;
-	if (entry->reference == NULL)
-		entry->reference = target;
-	given[COL_REFERENCE] = entry->reference != NULL;
-	switch (entry->kind)
+/*
+ * The verb that a function is, with the table of its ledger; raises when it is none. Whoever may make functions may try, and
+ * nobody else looks at what they made.
+ */
+static const Verb *
+find_verb(Oid function, Oid *ledger)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	const Verb *found = NULL;
+	char *name;
+	bool isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	name = TextDatumGetCString(SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull));
+	for (int i = 0; found == NULL && i < lengthof(verbs); i++)
 	{
-		case POINTS_CAPTURE:
-		case POINTS_RELEASE:
-			find_target(&movement, held, 1, target);
-			break;
-		case POINTS_RESTORE:
-			find_target(&movement, taken, 2, target);
-			break;
-		case POINTS_REFUND:
-		case POINTS_MATURE:
-			find_target(&movement, earned, 1, target);
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_POINTS_INVALID),
-					 errmsg("entries of kind %s reverse no other", points_kind_names[entry->kind])));
+		if (strcmp(name, points_kind_names[verbs[i].kind]) == 0)
+			found = &verbs[i];
 	}
-	given[COL_SOURCE] = given[COL_REVERSES] = true;
-	return post_movement(fcinfo, &movement);
+	if (found == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("there is no verb \"%s\"", name),
+				 errhint("The body of a function in language crm_points is one of the words earn, redeem, hold, capture, release, "
+						 "refund, restore and mature.")));
+	*ledger = get_typ_typrelid(proc->prorettype);
+	if (proc->prokind != PROKIND_FUNCTION || proc->proretset || !OidIsValid(*ledger) || proc->pronargs != found->count)
+		refuse_signature(proc);
+	for (int i = 0; i < found->count; i++)
+	{
+		if (proc->proargtypes.values[i] != argument_types[found->argument[i]])
+			refuse_signature(proc);
+	}
+	pfree(name);
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/*
+ * Open the table of the entries, which the caller may insert into, if only some columns
+ */
+static Relation
+open_entries(Oid relid)
+{
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+	return table_open(relid, RowExclusiveLock);
+}
+
+/*
+ * Read the arguments of a verb
+ */
+static void
+read_arguments(FunctionCallInfo fcinfo, Movement *movement)
+{
+	const Verb *verb = movement->verb;
+	PointsEntry *entry = &movement->entry;
+	bool *given = movement->given;
+
+	entry->kind = verb->kind;
+	entry->expires_at = entry->available_at = entry->occurred_at = POINTS_NO_TIME;
+	given[COL_KIND] = true;
+	for (int i = 0; i < verb->count; i++)
+	{
+		if (PG_ARGISNULL(i))
+			continue;
+		switch (verb->argument[i])
+		{
+			case ARG_CUSTOMER:
+				entry->customer_id = PG_GETARG_INT64(i);
+				given[COL_CUSTOMER_ID] = true;
+				break;
+			case ARG_TARGET:
+				movement->target = text_to_cstring(PG_GETARG_TEXT_PP(i));
+				break;
+			case ARG_POINTS:
+				entry->points = PG_GETARG_INT64(i);
+				given[COL_POINTS] = true;
+				break;
+			case ARG_SOURCE:
+				entry->source = text_to_cstring(PG_GETARG_TEXT_PP(i));
+				given[COL_SOURCE] = true;
+				break;
+			case ARG_REFERENCE:
+				entry->reference = text_to_cstring(PG_GETARG_TEXT_PP(i));
+				given[COL_REFERENCE] = true;
+				break;
+			case ARG_PROGRAM:
+				entry->program = text_to_cstring(PG_GETARG_TEXT_PP(i));
+				given[COL_PROGRAM] = true;
+				break;
+			case ARG_EXPIRES_AT:
+				entry->expires_at = PG_GETARG_TIMESTAMPTZ(i);
+				given[COL_EXPIRES_AT] = true;
+				break;
+			case ARG_AVAILABLE_AT:
+				entry->available_at = PG_GETARG_TIMESTAMPTZ(i);
+				given[COL_AVAILABLE_AT] = true;
+				break;
+			case ARG_AS_OF:
+				entry->occurred_at = PG_GETARG_TIMESTAMPTZ(i);
+				given[COL_OCCURRED_AT] = true;
+				break;
+			case ARG_NOTE:
+				movement->note = PG_GETARG_TEXT_PP(i);
+				break;
+			case ARG_DETAIL:
+				entry->detail = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(i)));
+				given[COL_DETAIL] = true;
+				break;
+		}
+	}
+}
+
+/*
+ * Call a verb: handler of the language crm_points
+ */
+PG_FUNCTION_INFO_V1(points_call_verb);
+Datum
+points_call_verb(PG_FUNCTION_ARGS)
+{
+	Movement movement = {0};
+	Oid ledger;
+	Datum row;
+
+	movement.verb = find_verb(fcinfo->flinfo->fn_oid, &ledger);
+	movement.rel = open_entries(ledger);
+	movement.ledger = ledger_open(movement.rel);
+	movement.direct = may_write(&movement);
+	read_arguments(fcinfo, &movement);
+	if (movement.verb->reversed_count > 0)
+	{
+		find_target(&movement);
+		if (!movement.given[COL_REFERENCE])
+			movement.entry.reference = movement.target;
+		movement.given[COL_REFERENCE] = movement.given[COL_SOURCE] = movement.given[COL_REVERSES] = true;
+	}
+	if (movement.note != NULL)
+		hash_note(&movement);
+	row = movement.direct ? post_direct(&movement) : post_by_statement(&movement);
+	table_close(movement.rel, NoLock);
+	fcinfo->isnull = row == (Datum) 0;
+	return row;
+}
+
+/*
+ * Refuse a function in the language crm_points that is not a verb: validator of the language
+ */
+PG_FUNCTION_INFO_V1(points_check_verb);
+Datum
+points_check_verb(PG_FUNCTION_ARGS)
+{
+	Oid function = PG_GETARG_OID(0);
+	Oid ledger;
+
+	if (CheckFunctionValidatorAccess(fcinfo->flinfo->fn_oid, function))
+		(void) find_verb(function, &ledger);
+	PG_RETURN_VOID();
 }
