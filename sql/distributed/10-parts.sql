@@ -44,14 +44,43 @@ $$;
 REVOKE EXECUTE ON FUNCTION ask_part(bigint, text, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION ask_part(bigint, text, text, boolean) IS 'runs a query of one text column in one part of the store; writes: what it changes commits with the transaction on all nodes';
 
+CREATE FUNCTION parts_of(customers bigint[]) RETURNS TABLE (part bigint, numbers bigint[])
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT CASE WHEN u.id IS NULL THEN (SELECT min(k.part) FROM part_key k) ELSE part_of(u.id) END, array_agg(u.n ORDER BY u.n)
+    FROM unnest(customers) WITH ORDINALITY u (id, n) GROUP BY 1 ORDER BY 1;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION parts_of(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION parts_of(bigint[]) IS 'the parts that customers are in, in an order that is always the same, each with the places of its customers in the array; those that are nobody yet may be asked about anywhere';
+
+CREATE FUNCTION job_done(job text, done bigint, total bigint DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    -- Citus takes no function in DO UPDATE.
+    moment timestamptz := clock_timestamp();
+BEGIN
+    INSERT INTO job_progress AS j (job, state, done, total, updated_at) VALUES (job_done.job, 'done', job_done.done, job_done.total, moment)
+    ON CONFLICT ON CONSTRAINT job_progress_pkey DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total, cursor = NULL, updated_at = excluded.updated_at;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION job_done(text, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION job_done(text, bigint, bigint) IS 'notes in job_progress that a job over the parts has ended';
+
 -- One row a customer, asked of the part that has the customer: a condition on customer_id goes to one node.
 DO $do$
 DECLARE
     v text;
+    asked text;
     columns text;
     picked text;
 BEGIN
-    FOREACH v IN ARRAY ARRAY['customer_360', 'points_balance', 'points_lot'] LOOP
+    FOR v, asked IN VALUES ('customer_360', 'customer_360_of'), ('points_balance', 'points_balance_row'), ('points_lot', 'points_lot_row') LOOP
         SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum),
                string_agg(format('%s.%I%s', CASE a.attname WHEN 'customer_id' THEN 'c' ELSE 'r' END, a.attname,
                                  CASE WHEN a.attcollation <> y.typcollation THEN ' COLLATE ' || a.attcollation::regcollation END), ', ' ORDER BY a.attnum) INTO columns, picked
@@ -62,13 +91,13 @@ BEGIN
             SET search_path FROM CURRENT
             AS $$
             BEGIN
-                RETURN QUERY EXECUTE format('SELECT v.* FROM %%I.%1$s($1) v', crm.part_schema(%3$L, get_shard_id_for_distribution_column('customer', $1))) USING $1;
+                RETURN QUERY EXECUTE format('SELECT v.* FROM %%I.%7$s($1) v', crm.part_schema(%3$L, get_shard_id_for_distribution_column('customer', $1))) USING $1;
             END
             $$;
             REVOKE EXECUTE ON FUNCTION %1$I(bigint) FROM PUBLIC;
             COMMENT ON FUNCTION %1$I(bigint) IS %4$L;
             CREATE OR REPLACE VIEW %5$I AS SELECT %6$s FROM customer c CROSS JOIN LATERAL %1$I(c.customer_id) r;
-        $f$, v || '_row', columns, current_schema(), v || ' of one customer, on the node that has it', v, picked);
+        $f$, v || '_row', columns, current_schema(), v || ' of one customer, on the node that has it', v, picked, asked);
         -- Who may read the view may call what it calls, now and when the access is given later.
         EXECUTE (SELECT string_agg(format('GRANT EXECUTE ON FUNCTION %I(bigint) TO %s', v || '_row', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END), '; ')
                  FROM (SELECT x.grantee FROM pg_catalog.pg_class k CROSS JOIN LATERAL aclexplode(coalesce(k.relacl, acldefault('r', k.relowner))) x

@@ -21,26 +21,27 @@ SET search_path FROM CURRENT
 AS $$
 DECLARE
     w record;
-    holder bigint;
-    made bigint := 0;
+    made bigint;
 BEGIN
     IF cardinality(channels) <> cardinality(order_nos) OR cardinality(channels) <> cardinality(customer_ids) THEN
         RAISE EXCEPTION 'channels, order_nos and customer_ids differ in length' USING ERRCODE = 'array_subscript_error';
     END IF;
-    -- Numbers in order, so that two sessions never wait in a circle.
-    FOR w IN SELECT DISTINCT u.* FROM unnest(channels, order_nos, customer_ids) u (channel, order_no, customer_id) ORDER BY 1, 2, 3 LOOP
-        INSERT INTO order_claim (channel, order_no, customer_id) VALUES (w.channel, w.order_no, w.customer_id) ON CONFLICT DO NOTHING;
-        IF FOUND THEN
-            made := made + 1;
-            CONTINUE;
-        END IF;
-        SELECT k.customer_id INTO holder FROM order_claim k WHERE k.channel = w.channel AND k.order_no = w.order_no;
-        IF holder IS DISTINCT FROM w.customer_id THEN
-            RAISE EXCEPTION 'order "%" of channel "%" is another customer''s', w.order_no, w.channel
-                USING ERRCODE = 'unique_violation', DETAIL = format('It is claimed for customer %s, not %s.', holder, w.customer_id),
-                      HINT = 'An order number belongs to one customer in the whole shop.';
-        END IF;
-    END LOOP;
+    SELECT count(DISTINCT (u.channel, u.order_no)) INTO made FROM unnest(channels, order_nos) u (channel, order_no);
+    SELECT made - count(*) INTO made
+    FROM order_claim k JOIN (SELECT DISTINCT u.channel, u.order_no FROM unnest(channels, order_nos) u (channel, order_no)) u ON u.channel = k.channel AND u.order_no = k.order_no;
+    -- Shard by shard and numbers in order, so that two sessions never wait in a circle.
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    INSERT INTO order_claim (channel, order_no, customer_id)
+    SELECT DISTINCT u.channel, u.order_no, u.customer_id FROM unnest(channels, order_nos, customer_ids) u (channel, order_no, customer_id) ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING;
+    SELECT k.*, u.customer_id AS wanted INTO w
+    FROM order_claim k JOIN unnest(channels, order_nos, customer_ids) u (channel, order_no, customer_id) ON u.channel = k.channel AND u.order_no = k.order_no
+    WHERE k.customer_id <> u.customer_id ORDER BY k.channel, k.order_no LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'order "%" of channel "%" is another customer''s', w.order_no, w.channel
+            USING ERRCODE = 'unique_violation', DETAIL = format('It is claimed for customer %s, not %s.', w.customer_id, w.wanted),
+                  HINT = 'An order number belongs to one customer in the whole shop.';
+    END IF;
     RETURN made;
 END
 $$;
@@ -65,6 +66,51 @@ $$;
 REVOKE EXECUTE ON FUNCTION unclaimed_orders() FROM PUBLIC;
 COMMENT ON FUNCTION unclaimed_orders() IS 'orders whose number nobody claimed (holder is null) or another customer did: none when all senders claim';
 
+CREATE FUNCTION find_or_create_many(channels text[], external_ids text[], sources text[]) RETURNS SETOF identity
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    missing record;
+BEGIN
+    FOR attempt IN 1..10 LOOP
+        WITH wanted AS MATERIALIZED (
+            SELECT u.channel, u.external_id, (array_agg(u.source ORDER BY u.n) FILTER (WHERE u.source IS NOT NULL))[1] AS source
+            FROM unnest(channels, external_ids, sources) WITH ORDINALITY u (channel, external_id, source, n)
+            GROUP BY u.channel, u.external_id
+        ), known AS MATERIALIZED (
+            SELECT i.channel, i.external_id FROM identity i JOIN unnest(channels, external_ids) u (channel, external_id) ON u.channel = i.channel AND u.external_id = i.external_id
+        )
+        SELECT array_agg(w.channel ORDER BY w.channel, w.external_id) AS channels, array_agg(w.external_id ORDER BY w.channel, w.external_id) AS external_ids,
+               array_agg(w.source ORDER BY w.channel, w.external_id) AS sources, NULL::bigint[] AS ids INTO missing
+        FROM wanted w WHERE NOT EXISTS (SELECT FROM known k WHERE k.channel = w.channel AND k.external_id = w.external_id);
+        IF missing.channels IS NULL THEN
+            RETURN QUERY
+                SELECT i.* FROM identity i
+                JOIN (SELECT DISTINCT u.channel, u.external_id FROM unnest(channels, external_ids) u (channel, external_id)) u ON u.channel = i.channel AND u.external_id = i.external_id;
+            RETURN;
+        END IF;
+        IF attempt > 1 AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable') OR attempt = 10 THEN
+            RAISE EXCEPTION 'could not serialize access: another transaction made the same customer'
+                USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
+        END IF;
+        missing.ids := ARRAY(SELECT nextval(pg_get_serial_sequence('customer', 'customer_id')) FROM unnest(missing.channels));
+        -- Who inserts the identity makes the customer. Shard by shard and keys in order, so that two sessions never wait in a circle.
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+        INSERT INTO identity (channel, external_id, customer_id)
+        SELECT u.channel, u.external_id, u.customer_id FROM unnest(missing.channels, missing.external_ids, missing.ids) u (channel, external_id, customer_id) ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+        INSERT INTO customer (customer_id, source, last_source)
+        SELECT u.customer_id, u.source, u.source
+        FROM (SELECT i.channel, i.external_id, i.customer_id FROM identity i JOIN unnest(missing.channels, missing.external_ids, missing.ids) w (channel, external_id, customer_id)
+              ON w.channel = i.channel AND w.external_id = i.external_id AND w.customer_id = i.customer_id OFFSET 0) mine
+        JOIN unnest(missing.channels, missing.external_ids, missing.sources, missing.ids) u (channel, external_id, source, customer_id) ON u.customer_id = mine.customer_id;
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION find_or_create_many(text[], text[], text[]) FROM PUBLIC;
+COMMENT ON FUNCTION find_or_create_many(text[], text[], text[]) IS 'find_or_create_customers for many at once, in a few statements over all nodes';
+
 CREATE OR REPLACE FUNCTION find_or_create_customers(channels text[], external_ids text[], sources text[] DEFAULT NULL)
 RETURNS SETOF identity
 LANGUAGE plpgsql SECURITY DEFINER
@@ -76,6 +122,10 @@ DECLARE
 BEGIN
     IF cardinality(channels) <> cardinality(external_ids) THEN
         RAISE EXCEPTION 'channels and external_ids differ in length' USING ERRCODE = 'array_subscript_error';
+    END IF;
+    IF cardinality(channels) > 10 THEN
+        RETURN QUERY SELECT f.* FROM find_or_create_many(channels, external_ids, sources) f;
+        RETURN;
     END IF;
     -- Who inserts the identity makes the customer; keys in order, so that two sessions never wait in a circle.
     FOR w IN
@@ -109,11 +159,15 @@ DECLARE
     p record;
 BEGIN
     FOR p IN
-        SELECT part_of(u.id) AS part, array_agg(u.id ORDER BY u.n) AS ids, array_agg(u.name ORDER BY u.n) AS names, array_agg(u.phone ORDER BY u.n) AS phones,
-               array_agg(u.email ORDER BY u.n) AS emails, array_agg(u.address ORDER BY u.n) AS addresses
-        FROM unnest(customers, names, phones, emails, addresses) WITH ORDINALITY u (id, name, phone, email, address, n) GROUP BY 1 ORDER BY 1
+        SELECT o.part, array_agg(customers[n]) AS ids, array_agg(names[n]) AS names, array_agg(phones[n]) AS phones, array_agg(emails[n]) AS emails, array_agg(addresses[n]) AS addresses
+        FROM parts_of(customers) o CROSS JOIN LATERAL unnest(o.numbers) n GROUP BY o.part ORDER BY o.part
     LOOP
         PERFORM ask_part(p.part, format('SELECT put_contacts(%L, %L, %L, %L, %L)::text', p.ids, p.names, p.phones, p.emails, p.addresses), NULL, true);
     END LOOP;
 END
 $$;
+
+-- It stays, so that its key does.
+INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) VALUES
+    ('order_claim', '*', 'keep', 0, false, 'the numbers of purchase, over all nodes'),
+    ('tag_audience_change', '*', 'keep', 0, false, 'customers of a tag as bits, for minutes');

@@ -40,7 +40,6 @@ DECLARE
     path pg_catalog.text := crm.store_path(store);
     folding pg_catalog.text;
     folding_all pg_catalog.text[];
-    moved_at pg_catalog.timestamptz;
     n bigint := 0;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
@@ -51,10 +50,7 @@ BEGIN
         COMMIT;
         PERFORM pg_catalog.set_config('search_path', path, true);
     END LOOP;
-    -- Citus takes no function in DO UPDATE.
-    moved_at := pg_catalog.clock_timestamp();
-    INSERT INTO job_progress AS j (job, state, done, total, updated_at) VALUES ('fold_tag_audience', 'done', n, n, moved_at)
-    ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, total = excluded.total, updated_at = excluded.updated_at;
+    PERFORM job_done('fold_tag_audience', n, n);
     COMMIT;
 END
 $$;

@@ -8,9 +8,7 @@ DECLARE
     p record;
     done bigint := 0;
 BEGIN
-    FOR p IN
-        SELECT part_of(u.id) AS part, array_agg(u.n ORDER BY u.id) AS numbers FROM unnest(customer_ids) WITH ORDINALITY u (id, n) GROUP BY 1 ORDER BY 1
-    LOOP
+    FOR p IN SELECT * FROM parts_of(customer_ids) LOOP
         done := done + (SELECT a::bigint FROM ask_part(p.part, replace(statement, '@numbers', quote_literal(p.numbers)), NULL, true) a);
     END LOOP;
     RETURN done;
@@ -57,7 +55,6 @@ AS $$
 DECLARE
     path pg_catalog.text := crm.store_path(store_settings);
     place pg_catalog.int8;
-    moved_at pg_catalog.timestamptz;
     after_id bigint;
     done bigint := 0;
     lifted bigint;
@@ -96,10 +93,7 @@ BEGIN
         COMMIT;
         PERFORM pg_catalog.set_config('search_path', path, true);
     END LOOP;
-    -- Citus takes no function in DO UPDATE.
-    moved_at := pg_catalog.clock_timestamp();
-    INSERT INTO job_progress AS j (job, state, done, updated_at) VALUES ('evaluate_tiers', 'done', done, moved_at)
-    ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = NULL, updated_at = excluded.updated_at;
+    PERFORM job_done('evaluate_tiers', done);
     COMMIT;
 END
 $$;

@@ -152,7 +152,6 @@ AS $$
 DECLARE
     path pg_catalog.text := crm.store_path(store_settings);
     place pg_catalog.int8;
-    moved_at pg_catalog.timestamptz;
     given pg_catalog.text;
     moment pg_catalog.text;
     after_id bigint;
@@ -194,10 +193,7 @@ BEGIN
             EXIT WHEN changed = 0;
         END LOOP;
     END LOOP;
-    -- Citus takes no function in DO UPDATE.
-    moved_at := pg_catalog.clock_timestamp();
-    INSERT INTO job_progress AS j (job, state, done, updated_at) VALUES ('apply_tag_rules', 'done', done, moved_at)
-    ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, cursor = NULL, updated_at = excluded.updated_at;
+    PERFORM job_done('apply_tag_rules', done);
     COMMIT;
 END
 $$;

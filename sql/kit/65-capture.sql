@@ -202,15 +202,15 @@ BEGIN
 %7$s
     -- A key that no longer stands there: the order was deleted or has another number now.
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM purchase p USING (SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%10$s)::captured_order AS o%11$s) r) w
-        JOIN purchase_number n ON n.channel = w.channel AND n.order_no = w.order_no
-        WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
+        PERFORM drop_captured(g.orders)
+        FROM (SELECT array_agg(r.o) AS orders
+              FROM (SELECT ROW(%10$s)::captured_order AS o, row_number() OVER () / 5000 AS chunk%11$s) r GROUP BY r.chunk) g;
     ELSIF TG_OP = 'UPDATE' THEN
-        DELETE FROM purchase p USING (
-            SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%10$s)::captured_order AS o%11$s) r
-            EXCEPT SELECT (r.o).channel, (r.o).order_no FROM (SELECT ROW(%8$s)::captured_order AS o%9$s) r) w
-        JOIN purchase_number n ON n.channel = w.channel AND n.order_no = w.order_no
-        WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
+        PERFORM drop_captured(g.orders)
+        FROM (SELECT array_agg(r.o) AS orders
+              FROM (SELECT ROW(%10$s)::captured_order AS o, row_number() OVER () / 5000 AS chunk%11$s) r
+              WHERE NOT EXISTS (SELECT FROM (SELECT ROW(%8$s)::captured_order AS n%9$s) x WHERE (x.n).channel = (r.o).channel AND (x.n).order_no = (r.o).order_no)
+              GROUP BY r.chunk) g;
         -- Rows of which nothing that is mapped changed are left alone; contacts follow only what changed of them.
         FOR part IN
             WITH o AS MATERIALIZED (SELECT ROW(%10$s)::captured_order AS o%11$s),
@@ -286,6 +286,10 @@ BEGIN
         RAISE EXCEPTION '% is not a table', source_table
             USING ERRCODE = 'wrong_object_type', HINT = 'Orders are captured from tables; name the table behind the view.';
     END IF;
+    IF crm.is_distributed(source_table) THEN
+        RAISE EXCEPTION 'table % is distributed, and its orders are not captured', source_table
+            USING ERRCODE = 'feature_not_supported', HINT = 'A table of the coordinator alone is followed, such as one that a subscription feeds, with per_row => true.';
+    END IF;
     EXECUTE format('SELECT time_zone FROM %I.settings', store) INTO zone;
     IF zone IS NULL THEN
         RAISE EXCEPTION 'store "%" has no settings', store
@@ -334,7 +338,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION capture_orders(text, regclass, jsonb, boolean, boolean, boolean) IS
-'makes a store follow a table of the application''s own: its rows so far (fill) and every insert, update and delete from now on become purchases; the number of rows filled in. History earns no points unless earn_history. per_row => true makes ALWAYS row triggers, for a table fed by a subscription, under which statement triggers do not fire. Called by who owns both store and table. Errors: CO001 bad mapping, 42703 missing column, 42804 wrong type, 42501 not owner, 42710 captured already, CO003 unknown status word, CO004 order number twice';
+'makes a store follow a table of the application''s own: its rows so far (fill) and every insert, update and delete from now on become purchases; the number of rows filled in. History earns no points unless earn_history. per_row => true makes ALWAYS row triggers, for a table fed by a subscription, under which statement triggers do not fire. Called by who owns both store and table. Errors: CO001 bad mapping, 42703 missing column, 42804 wrong type, 42501 not owner, 42710 captured already, 0A000 a table that Citus distributes, CO003 unknown status word, CO004 order number twice';
 
 CREATE FUNCTION release_orders(store text, source_table regclass) RETURNS void
 LANGUAGE plpgsql

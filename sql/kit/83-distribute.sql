@@ -66,6 +66,8 @@ BEGIN
                CASE WHEN k.relname = 'identity' THEN 'external_id'
                     -- Codes wait for whoever redeems next, whichever customer that is.
                     WHEN k.relname IN ('reward_code', 'part_key', 'points_checkpoint_part') THEN 'every node'
+                    -- It names tables of this node.
+                    WHEN k.relname = 'order_source' THEN 'coordinator'
                     WHEN k.relname = 'tag_audience_change' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attname = 'customer_id' AND NOT a.attisdropped)
                     THEN 'customer_id' ELSE 'every node' END AS kind
         FROM pg_class k
@@ -138,7 +140,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION distribution_plan(text) IS
-'what crm.distribute_store would do with each table of a store: split it by customer_id, split it by external_id, or copy it to every node; what it would drop, since no node could check it alone, and by which steps';
+'what crm.distribute_store would do with each table of a store: split it by customer_id, split it by external_id, copy it to every node, or leave it on the coordinator; what it would drop, since no node could check it alone, and by which steps';
 
 CREATE FUNCTION sql_to_plpgsql(routine regprocedure) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -258,7 +260,9 @@ BEGIN
                  THEN regexp_replace(replace(pg_get_triggerdef(g.oid), format('TRIGGER %I ', g.tgname), format('TRIGGER %I ', g.tgname || '_truncate')),
                                      ' (BEFORE|AFTER) .* OR TRUNCATE ON ', ' \1 TRUNCATE ON ') END),
         (3, CASE g.tgenabled WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname)
-                             WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', g.tgrelid::regclass, g.tgname) END)) d (n, step)
+                             WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', g.tgrelid::regclass, g.tgname) END),
+        (4, CASE WHEN g.tgenabled = 'A' AND pg_get_triggerdef(g.oid) LIKE '% OR TRUNCATE ON %'
+                 THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::regclass, g.tgname || '_truncate') END)) d (n, step)
     WHERE k.relnamespace = schema AND NOT g.tgisinternal AND g.tgparentid = 0 AND d.step IS NOT NULL;
     FOR t IN
         SELECT g.tgname, g.tgrelid::regclass AS relation FROM pg_trigger g JOIN pg_class k ON k.oid = g.tgrelid
@@ -313,7 +317,7 @@ BEGIN
     PERFORM set_config('citus.enable_ddl_propagation', 'on', true);
     LOOP
         SELECT p.* INTO t FROM pg_temp.crm_distribution p
-        WHERE NOT crm.is_distributed(p.relation)
+        WHERE NOT crm.is_distributed(p.relation) AND p.placement <> 'coordinator'
           AND NOT EXISTS (SELECT FROM pg_temp.crm_distribution_order o WHERE o.relid = p.relation AND NOT crm.is_distributed(o.needs))
         ORDER BY p.placement = 'customer_id', p.relation <> customer, p.relation::text
         LIMIT 1;
@@ -327,7 +331,7 @@ BEGIN
                 EXECUTE 'SELECT create_distributed_table($1, ''customer_id'', colocate_with => $2)' USING t.relation, customer::text;
         END CASE;
     END LOOP;
-    SELECT string_agg(p.relation::text, ', ') INTO denied FROM pg_temp.crm_distribution p WHERE NOT crm.is_distributed(p.relation);
+    SELECT string_agg(p.relation::text, ', ') INTO denied FROM pg_temp.crm_distribution p WHERE NOT crm.is_distributed(p.relation) AND p.placement <> 'coordinator';
     IF denied IS NOT NULL THEN
         RAISE EXCEPTION 'these tables need each other: %', denied
             USING ERRCODE = 'feature_not_supported', HINT = 'Citus takes tables in an order in which each needs only those before it.';

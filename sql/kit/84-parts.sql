@@ -10,6 +10,33 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN store || '_part_' || part;
 COMMENT ON FUNCTION part_schema(text, bigint) IS 'the schema of a part of a distributed store, named after the number of its shard of customer';
 
+CREATE FUNCTION conflict_by_columns(schema oid, statement text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c record;
+    found boolean := false;
+BEGIN
+    FOR c IN
+        SELECT o.conname,
+               (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.n) FROM unnest(o.conkey) WITH ORDINALITY u (k, n) JOIN pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = u.k) AS columns,
+               EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.conrelid AND a.attname = 'customer_id' AND NOT a.attisdropped)
+               AND NOT EXISTS (SELECT FROM unnest(o.conkey) k JOIN pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k WHERE a.attname = 'customer_id') AS lacks_customer
+        FROM pg_constraint o WHERE o.connamespace = schema AND o.contype IN ('p', 'u') AND strpos(statement, 'ON CONFLICT ON CONSTRAINT ' || o.conname || ' ') > 0
+    LOOP
+        statement := replace(statement, format('ON CONFLICT ON CONSTRAINT %s ', c.conname), format('ON CONFLICT (%s%s) ', CASE WHEN c.lacks_customer THEN 'customer_id, ' END, c.columns));
+        found := true;
+    END LOOP;
+    -- A name that would have been ambiguous was an error before, so this changes nothing else.
+    IF found AND strpos(statement, ' LANGUAGE plpgsql') > 0 AND strpos(statement, '#variable_conflict') = 0 THEN
+        statement := regexp_replace(statement, E'\nAS \\$function\\$', E'\nAS $function$\n#variable_conflict use_column');
+    END IF;
+    RETURN statement;
+END
+$$;
+COMMENT ON FUNCTION conflict_by_columns(oid, text) IS 'a statement that makes a function, with the columns of a constraint where the function names it: a view has columns, and no constraint';
+
 CREATE FUNCTION part_statements(store text) RETURNS TABLE (n bigint, statement text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -20,13 +47,14 @@ BEGIN
     -- Names of the store are written without its schema, so that they are found in the part's.
     PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
     RETURN QUERY
-        SELECT row_number() OVER (ORDER BY d.oid), d.statement
+        SELECT row_number() OVER (ORDER BY d.oid), crm.conflict_by_columns(schema, d.statement)
         FROM (SELECT p.oid,
                      regexp_replace(regexp_replace(replace(pg_get_functiondef(p.oid), format('FUNCTION %I.', store), 'FUNCTION '),
                                                    E'\n SET search_path TO [^\n]*', E'\n SET search_path FROM CURRENT'),
                                     $r$'points_entry'::regclass$r$, '''@points_entry''::regclass', 'g') AS statement
               FROM pg_proc p
-              WHERE p.pronamespace = schema AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype
+              JOIN pg_language l ON l.oid = p.prolang
+              WHERE p.pronamespace = schema AND p.prokind = 'f' AND (p.prorettype <> 'trigger'::regtype OR l.lanname = 'plpgsql')
               UNION ALL
               SELECT k.oid, format('CREATE TYPE %I AS (%s)', k.relname, (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
                                                                          FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attnum > 0 AND NOT a.attisdropped))
@@ -78,9 +106,30 @@ DECLARE
     remaining text[];
     step text;
     columns text;
+    triggers text[] := '{}';
 BEGIN
     PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
     EXECUTE format('SELECT array_agg(s.statement ORDER BY s.n) FROM %s s', crm.shard_sibling(customer, 'part_statement')) INTO statements;
+    -- A trigger of a shard that asks the store by its names has to ask this part of it.
+    FOR t IN
+        SELECT g.tgname, k.relname, k.oid, pg_get_triggerdef(g.oid) AS definition, p.proname, s.nspname,
+               CASE g.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'D' THEN 'DISABLE' END AS state
+        FROM (SELECT DISTINCT crm.shard_sibling(customer, x.relname) AS oid
+              FROM pg_class x JOIN pg_attribute a ON a.attrelid = x.oid AND a.attname = 'customer_id' AND NOT a.attisdropped
+              WHERE x.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND x.relkind IN ('r', 'p') AND crm.is_distributed(x.oid)
+                AND x.relname NOT IN ('identity', 'order_claim', 'reward_code', 'part_key') AND NOT crm.is_shard(x.oid)) h
+        JOIN pg_class k ON k.oid = h.oid
+        JOIN pg_trigger g ON g.tgrelid = k.oid AND NOT g.tgisinternal
+        JOIN pg_proc p ON p.oid = g.tgfoid
+        JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+        JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN (store, schema)
+    LOOP
+        triggers := triggers || format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.oid::regclass)
+                    || replace(t.definition, format(' EXECUTE FUNCTION %I.%I(', t.nspname, t.proname), format(' EXECUTE FUNCTION %I.%I(', schema, t.proname));
+        IF t.state IS NOT NULL THEN
+            triggers := triggers || format('ALTER TABLE %s %s TRIGGER %I', t.oid::regclass, t.state, t.tgname);
+        END IF;
+    END LOOP;
     EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', schema);
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION %I', schema, owner);
     EXECUTE format('COMMENT ON SCHEMA %I IS %L', schema, format('a part of the distributed store %I', store));
@@ -139,6 +188,9 @@ BEGIN
         waiting := remaining;
     END LOOP;
     PERFORM crm.run_script(crm.part_script());
+    FOREACH step IN ARRAY triggers LOOP
+        EXECUTE step;
+    END LOOP;
     PERFORM set_config('role', 'none', true), set_config('search_path', 'pg_catalog, pg_temp', true);
     -- What groups by a primary key leans on it, which a view does not have: that stays with the coordinator.
     RETURN ARRAY(SELECT substring(r FROM '(?:FUNCTION|VIEW) ("[^"]+"|[a-z0-9_]+)') FROM unnest(remaining) r ORDER BY 1);

@@ -18,17 +18,14 @@ CREATE TYPE captured_order AS (
 );
 COMMENT ON TYPE captured_order IS 'an order of the application in the words of the store';
 
-CREATE FUNCTION put_captured(rows captured_order[], mapping jsonb, contacts boolean[] DEFAULT NULL, history boolean DEFAULT false)
-RETURNS void
-LANGUAGE plpgsql
+CREATE FUNCTION check_captured(rows captured_order[], mapping jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
     bad captured_order;
     missing text;
-    item_keys jsonb := CASE jsonb_typeof(put_captured.mapping -> 'items') WHEN 'object' THEN put_captured.mapping -> 'items' ELSE '{}' END;
-    item_scale numeric := coalesce((item_keys ->> 'scale')::numeric, 1);
 BEGIN
     SELECT r.* INTO bad FROM unnest(rows) r
     WHERE r.customer IS NULL OR r.channel IS NULL OR r.order_no IS NULL OR r.amount IS NULL LIMIT 1;
@@ -37,7 +34,7 @@ BEGIN
                         WHEN bad.channel IS NULL THEN 'channel' ELSE 'amount' END;
         RAISE EXCEPTION 'order "%" has no %', coalesce(bad.order_no, '?'), missing
             USING ERRCODE = 'not_null_violation',
-                  HINT = format('The mapping takes %s from %s.', missing, coalesce(put_captured.mapping ->> missing, 'its default'));
+                  HINT = format('The mapping takes %s from %s.', missing, coalesce(check_captured.mapping ->> missing, 'its default'));
     END IF;
     SELECT r.* INTO bad FROM unnest(rows) r
     WHERE r.status IS NULL OR r.status NOT IN ('pending', 'paid', 'shipped', 'completed', 'cancelled', 'refunded') LIMIT 1;
@@ -51,27 +48,36 @@ BEGIN
         RAISE EXCEPTION 'order "%" of channel "%" stands there more than once', bad.order_no, bad.channel
             USING ERRCODE = 'CO004', HINT = 'Map order_no to what tells the rows apart; a table of order lines cannot be captured.';
     END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION check_captured(captured_order[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION check_captured(captured_order[], jsonb) IS 'raises when an order lacks what it needs (23502), has an unknown status word (CO003) or stands there twice (CO004)';
 
-    PERFORM find_or_create_customers(array_agg(r.channel ORDER BY r.n), array_agg(r.customer ORDER BY r.n), array_agg(r.source ORDER BY r.n))
-    FROM unnest(rows) WITH ORDINALITY r (customer, channel, order_no, status, amount, refunded, freight, discount, cost, ordered_at, paid_at,
-                                         shipped_at, completed_at, currency, source, items, name, phone, email, address, n);
-
+CREATE FUNCTION write_captured(rows captured_order[], customers bigint[], mapping jsonb, contacts boolean[] DEFAULT NULL, history boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    item_keys jsonb := CASE jsonb_typeof(write_captured.mapping -> 'items') WHEN 'object' THEN write_captured.mapping -> 'items' ELSE '{}' END;
+    item_scale numeric := coalesce((item_keys ->> 'scale')::numeric, 1);
+BEGIN
+    -- unnest gives the columns of an order, and the customer as a column of its own name.
     -- Where purchase is partitioned, what follows finds an order under its customer only: one that is somebody else's by now goes there first.
     IF crm.is_partitioned('purchase'::regclass) THEN
-        UPDATE purchase p SET customer_id = i.customer_id
-        FROM unnest(rows) r
-        JOIN identity i ON i.channel = r.channel AND i.external_id = r.customer
+        UPDATE purchase p SET customer_id = r.unnest
+        FROM unnest(rows, customers) r
         JOIN purchase_number n ON n.channel = r.channel AND n.order_no = r.order_no
-        WHERE n.customer_id <> i.customer_id AND p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
+        WHERE n.customer_id <> r.unnest AND p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no;
     END IF;
     INSERT INTO purchase AS p (customer_id, channel, order_no, status, history, amount, refunded, freight, discount, cost,
                                ordered_at, paid_at, shipped_at, completed_at, source, currency)
-    SELECT i.customer_id, r.channel, r.order_no, r.status, put_captured.history AND r.status NOT IN ('pending', 'cancelled'),
+    SELECT r.unnest, r.channel, r.order_no, r.status, write_captured.history AND r.status NOT IN ('pending', 'cancelled'),
            r.amount, coalesce(r.refunded, 0), coalesce(r.freight, 0), coalesce(r.discount, 0), r.cost,
            coalesce(r.ordered_at, r.paid_at, now()), r.paid_at, r.shipped_at, r.completed_at, r.source, r.currency
-    FROM unnest(rows) r
-    JOIN identity i ON i.channel = r.channel AND i.external_id = r.customer
-    ORDER BY i.customer_id, r.channel, r.order_no
+    FROM unnest(rows, customers) r
+    ORDER BY r.unnest, r.channel, r.order_no
     ON CONFLICT ON CONSTRAINT purchase_order_no DO UPDATE SET
         customer_id = EXCLUDED.customer_id, status = EXCLUDED.status, amount = EXCLUDED.amount,
         refunded = CASE WHEN mapping ? 'refunded' THEN EXCLUDED.refunded ELSE p.refunded END,
@@ -92,18 +98,16 @@ BEGIN
            EXCLUDED.ordered_at, EXCLUDED.paid_at, EXCLUDED.shipped_at, EXCLUDED.completed_at, EXCLUDED.source, EXCLUDED.currency);
 
     IF mapping ? 'items' THEN
-        DELETE FROM purchase_item t USING unnest(rows) r, purchase_number p
-        WHERE p.channel = r.channel AND p.order_no = r.order_no
-          AND t.customer_id = p.customer_id AND t.channel = p.channel AND t.order_no = p.order_no
+        DELETE FROM purchase_item t USING unnest(rows, customers) r
+        WHERE t.customer_id = r.unnest AND t.channel = r.channel AND t.order_no = r.order_no
           AND t.line > CASE jsonb_typeof(r.items) WHEN 'array' THEN jsonb_array_length(r.items) ELSE 0 END;
         INSERT INTO purchase_item AS t (customer_id, channel, order_no, line, product, category, quantity, amount, cost)
-        SELECT p.customer_id, p.channel, p.order_no, e.line,
+        SELECT r.unnest, r.channel, r.order_no, e.line,
                e.item ->> coalesce(item_keys ->> 'product', 'product'), e.item ->> coalesce(item_keys ->> 'category', 'category'),
                coalesce((e.item ->> coalesce(item_keys ->> 'quantity', 'quantity'))::numeric, 1),
                (e.item ->> coalesce(item_keys ->> 'amount', 'amount'))::numeric * item_scale,
                (e.item ->> coalesce(item_keys ->> 'cost', 'cost'))::numeric * item_scale
-        FROM unnest(rows) r
-        JOIN purchase_number p ON p.channel = r.channel AND p.order_no = r.order_no
+        FROM unnest(rows, customers) r
         CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(r.items) WHEN 'array' THEN r.items ELSE '[]' END) WITH ORDINALITY e (item, line)
         ON CONFLICT (customer_id, channel, order_no, line) DO UPDATE
             SET product = EXCLUDED.product, category = EXCLUDED.category, quantity = EXCLUDED.quantity, amount = EXCLUDED.amount, cost = EXCLUDED.cost
@@ -114,25 +118,68 @@ BEGIN
     IF mapping ?| ARRAY['name', 'phone', 'email', 'address'] THEN
         -- What the latest of the customer's orders says, each property by itself.
         PERFORM put_contacts(array_agg(c.customer_id), array_agg(c.name), array_agg(c.phone), array_agg(c.email), array_agg(c.address))
-        FROM (SELECT i.customer_id,
+        FROM (SELECT r.customer_id,
                      (array_agg(r.name ORDER BY r.at DESC, r.n DESC) FILTER (WHERE r.name <> ''))[1] AS name,
                      (array_agg(r.phone ORDER BY r.at DESC, r.n DESC) FILTER (WHERE r.phone <> ''))[1] AS phone,
                      (array_agg(r.email ORDER BY r.at DESC, r.n DESC) FILTER (WHERE r.email <> ''))[1] AS email,
                      (array_agg(r.address ORDER BY r.at DESC, r.n DESC) FILTER (WHERE r.address <> ''))[1] AS address
-              FROM (SELECT u.channel, u.customer, u.name, u.phone, u.email, u.address, u.n, coalesce(u.ordered_at, u.paid_at, '-infinity') AS at
-                    FROM unnest(rows) WITH ORDINALITY u (customer, channel, order_no, status, amount, refunded, freight, discount, cost, ordered_at,
-                                                         paid_at, shipped_at, completed_at, currency, source, items, name, phone, email, address, n)
-                    WHERE contacts IS NULL OR contacts[u.n]) r
-              JOIN identity i ON i.channel = r.channel AND i.external_id = r.customer
-              GROUP BY i.customer_id) c
+              FROM (SELECT u.unnest AS customer_id, u.name, u.phone, u.email, u.address, u.ordinality AS n, coalesce(u.ordered_at, u.paid_at, '-infinity') AS at
+                    FROM unnest(rows, customers) WITH ORDINALITY u
+                    WHERE contacts IS NULL OR contacts[u.ordinality]) r
+              GROUP BY r.customer_id) c
         WHERE coalesce(c.name, c.phone, c.email, c.address) IS NOT NULL
         HAVING count(*) > 0;
     END IF;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION write_captured(captured_order[], bigint[], jsonb, boolean[], boolean) FROM PUBLIC;
+COMMENT ON FUNCTION write_captured(captured_order[], bigint[], jsonb, boolean[], boolean) IS
+'writes checked orders of these customers, their items and contacts (of the rows that contacts marks); what the mapping does not name stays';
+
+CREATE FUNCTION captured_customers(rows captured_order[]) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    channels text[];
+    ids text[];
+    sources text[];
+BEGIN
+    SELECT array_agg(r.channel ORDER BY r.ordinality), array_agg(r.customer ORDER BY r.ordinality), array_agg(r.source ORDER BY r.ordinality) INTO channels, ids, sources
+    FROM unnest(rows) WITH ORDINALITY r;
+    RETURN (SELECT array_agg(f.customer_id ORDER BY w.n)
+            FROM unnest(channels, ids) WITH ORDINALITY w (channel, external_id, n)
+            JOIN find_or_create_customers(channels, ids, sources) f ON f.channel = w.channel AND f.external_id = w.external_id);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION captured_customers(captured_order[]) FROM PUBLIC;
+COMMENT ON FUNCTION captured_customers(captured_order[]) IS 'the customers of captured orders, one for each, made where they are new';
+
+CREATE FUNCTION put_captured(rows captured_order[], mapping jsonb, contacts boolean[] DEFAULT NULL, history boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM check_captured(rows, mapping);
+    PERFORM write_captured(rows, captured_customers(rows), mapping, contacts, history);
+END
+$$;
 REVOKE EXECUTE ON FUNCTION put_captured(captured_order[], jsonb, boolean[], boolean) FROM PUBLIC;
 COMMENT ON FUNCTION put_captured(captured_order[], jsonb, boolean[], boolean) IS
 'writes captured orders, their items, customers and contacts (of the rows that contacts marks); what the mapping does not name stays. Errors: 23502 what is missing of which order, CO003 unknown status word, CO004 an order twice';
+
+CREATE FUNCTION drop_captured(rows captured_order[]) RETURNS void
+LANGUAGE sql
+SET search_path FROM CURRENT
+AS $$
+    DELETE FROM purchase p USING unnest(rows) w
+    JOIN purchase_number n ON n.channel = w.channel AND n.order_no = w.order_no
+    WHERE p.customer_id = n.customer_id AND p.channel = n.channel AND p.order_no = n.order_no
+$$;
+REVOKE EXECUTE ON FUNCTION drop_captured(captured_order[]) FROM PUBLIC;
+COMMENT ON FUNCTION drop_captured(captured_order[]) IS 'deletes the orders of these numbers, whoever''s they are';
 
 -- What the columns without a word above are.
 COMMENT ON COLUMN order_source.source_id IS 'number of the source';

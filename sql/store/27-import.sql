@@ -13,6 +13,36 @@ END
 $$;
 COMMENT ON FUNCTION is_timestamptz(text) IS 'whether the text can be read as a moment';
 
+-- By arrays, so that a store over several nodes is asked for these alone.
+CREATE FUNCTION known_orders(channels text[], order_nos text[]) RETURNS TABLE (channel text, order_no text, customer_id bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT n.channel, n.order_no, n.customer_id
+    FROM purchase_number n JOIN unnest(channels, order_nos) w (channel, order_no) ON w.channel = n.channel AND w.order_no = n.order_no;
+END
+$$;
+COMMENT ON FUNCTION known_orders(text[], text[]) IS 'which of these order numbers the store has, and whose they are';
+REVOKE EXECUTE ON FUNCTION known_orders(text[], text[]) FROM PUBLIC;
+
+CREATE FUNCTION known_identities(channel text, external_ids text[]) RETURNS TABLE (external_id text, customer_id bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT i.external_id, i.customer_id
+    FROM identity i JOIN unnest(external_ids) w (external_id) ON w.external_id = i.external_id
+    WHERE i.channel = known_identities.channel;
+END
+$$;
+COMMENT ON FUNCTION known_identities(text, text[]) IS 'the customers that a channel knows by these ids, those that there are';
+REVOKE EXECUTE ON FUNCTION known_identities(text, text[]) FROM PUBLIC;
+
 CREATE FUNCTION import_orders(source regclass, mapping jsonb DEFAULT '{}', bad_rows text DEFAULT 'refuse', channel text DEFAULT 'mall')
 RETURNS TABLE (line bigint, reason text)
 LANGUAGE plpgsql
@@ -65,7 +95,8 @@ BEGIN
           FROM pg_temp.import_row i WHERE i.reason IS NULL GROUP BY 1, 2 HAVING count(*) > 1) f
     WHERE r.reason IS NULL AND coalesce(r.channel, import_orders.channel) = f.channel AND r.order_no = f.order_no AND r.line > f.line;
     UPDATE pg_temp.import_row r SET reason = format('order_no "%s" is in the store already', r.order_no)
-    FROM purchase_number p
+    FROM (SELECT array_agg(coalesce(i.channel, import_orders.channel)) AS channels, array_agg(i.order_no) AS order_nos FROM pg_temp.import_row i WHERE i.reason IS NULL) g
+    CROSS JOIN LATERAL known_orders(g.channels, g.order_nos) p
     WHERE r.reason IS NULL AND p.channel = coalesce(r.channel, import_orders.channel) AND p.order_no = r.order_no;
 
     RETURN QUERY SELECT i.line, i.reason FROM pg_temp.import_row i WHERE i.reason IS NOT NULL ORDER BY i.line;
@@ -76,30 +107,34 @@ BEGIN
 
     -- A file's own customer number means one person, whatever the channel of the order.
     CREATE TEMP TABLE import_person ON COMMIT DROP AS
-        SELECT i.customer, id.customer_id, min(i.ordered_at::timestamptz) AS joined_at,
+        SELECT i.customer, NULL::bigint AS customer_id, false AS made, min(i.ordered_at::timestamptz) AS joined_at,
                (array_agg(i.name ORDER BY i.line DESC) FILTER (WHERE i.name IS NOT NULL))[1] AS name,
                (array_agg(i.phone ORDER BY i.line DESC) FILTER (WHERE i.phone IS NOT NULL))[1] AS phone,
                (array_agg(i.email ORDER BY i.line DESC) FILTER (WHERE i.email IS NOT NULL))[1] AS email
         FROM pg_temp.import_row i
-        LEFT JOIN identity id ON id.channel = 'import' AND id.external_id = i.customer
         WHERE i.reason IS NULL
-        GROUP BY i.customer, id.customer_id;
-    WITH made AS (
-        INSERT INTO customer (customer_id, joined_at)
-        SELECT nextval(pg_get_serial_sequence('customer', 'customer_id')), p.joined_at
-        FROM pg_temp.import_person p WHERE p.customer_id IS NULL ORDER BY p.joined_at, p.customer
-        RETURNING customer_id),
-    numbered AS (SELECT m.customer_id, row_number() OVER (ORDER BY m.customer_id) AS n FROM made m),
-    wanting AS (SELECT p.customer, row_number() OVER (ORDER BY p.joined_at, p.customer) AS n FROM pg_temp.import_person p WHERE p.customer_id IS NULL)
-    UPDATE pg_temp.import_person p SET customer_id = n.customer_id
-    FROM wanting w JOIN numbered n USING (n) WHERE w.customer = p.customer;
+        GROUP BY i.customer;
+    UPDATE pg_temp.import_person p SET customer_id = k.customer_id
+    FROM (SELECT array_agg(x.customer) AS ids FROM pg_temp.import_person x) g CROSS JOIN LATERAL known_identities('import', g.ids) k
+    WHERE k.external_id = p.customer;
+    UPDATE pg_temp.import_person p SET customer_id = n.customer_id, made = true
+    FROM (SELECT w.customer, nextval(pg_get_serial_sequence('customer', 'customer_id')) AS customer_id
+          FROM (SELECT x.customer FROM pg_temp.import_person x WHERE x.customer_id IS NULL ORDER BY x.joined_at, x.customer) w) n
+    WHERE n.customer = p.customer;
+    INSERT INTO customer (customer_id, joined_at)
+        SELECT p.customer_id, p.joined_at FROM pg_temp.import_person p WHERE p.made ORDER BY p.customer_id;
     INSERT INTO identity (channel, external_id, customer_id)
-        SELECT 'import', p.customer, p.customer_id FROM pg_temp.import_person p ON CONFLICT DO NOTHING;
+        SELECT 'import', p.customer, p.customer_id FROM pg_temp.import_person p WHERE p.made ON CONFLICT DO NOTHING;
     INSERT INTO contact AS c (customer_id, name, phone, email)
         SELECT p.customer_id, p.name, p.phone, p.email FROM pg_temp.import_person p
         WHERE p.name IS NOT NULL OR p.phone IS NOT NULL OR p.email IS NOT NULL
         ON CONFLICT (customer_id) DO UPDATE
         SET name = coalesce(c.name, excluded.name), phone = coalesce(c.phone, excluded.phone), email = coalesce(c.email, excluded.email);
+    IF crm.is_distributed('purchase'::regclass) THEN
+        -- No node alone could keep their numbers unique.
+        PERFORM claim_orders(array_agg(coalesce(i.channel, import_orders.channel)), array_agg(i.order_no), array_agg(p.customer_id))
+        FROM pg_temp.import_row i JOIN pg_temp.import_person p USING (customer) WHERE i.reason IS NULL;
+    END IF;
     INSERT INTO purchase (customer_id, channel, order_no, status, amount, refunded, ordered_at, paid_at, completed_at)
         SELECT p.customer_id, coalesce(i.channel, import_orders.channel), i.order_no, coalesce(i.status, 'completed'),
                i.amount::numeric, coalesce(i.refunded::numeric, 0), i.ordered_at::timestamptz,

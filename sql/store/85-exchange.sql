@@ -233,7 +233,72 @@ COMMENT ON FUNCTION read_import(text, text) IS
 'a file by a mapping: each row''s line, what is wrong with it, its fields, and which of them are left out because they came masked or, of an order, unreadable. Errors: 42704 mapping, 42703 a required column is missing, P0002 empty file';
 REVOKE EXECUTE ON FUNCTION read_import(text, text) FROM PUBLIC;
 
-CREATE FUNCTION import_people(m import_mapping, zone text, as_of timestamptz, why text, opening text) RETURNS void
+CREATE TYPE imported_person AS (key text, customer_id bigint, made boolean, v jsonb, contact jsonb, kept text[], changed text[], remarks text[]);
+COMMENT ON TYPE imported_person IS 'a person of a file: fields as the last of its rows has them, the customer, and what import_differences found out';
+CREATE TYPE imported_order AS (customer_id bigint, did text, v jsonb);
+COMMENT ON TYPE imported_order IS 'an order of a file, whose it is, and whether it is new or changed';
+
+CREATE FUNCTION import_differences(m import_mapping, as_of timestamptz, people imported_person[]) RETURNS SETOF imported_person
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- Contact data that somebody with more to say has said stays.
+    RETURN QUERY
+    WITH told AS MATERIALIZED (
+        SELECT x.key, coalesce(jsonb_object_agg(f.field, f.value) FILTER (WHERE f.old IS NULL OR f.may), '{}') AS contact,
+                 coalesce(array_agg(f.field ORDER BY f.field) FILTER (WHERE NOT (f.old IS NULL OR f.may)), '{}') AS kept
+          FROM unnest(people) x
+          LEFT JOIN contact c ON c.customer_id = x.customer_id
+          CROSS JOIN LATERAL (SELECT e.key AS field, e.value, to_jsonb(c) ->> e.key AS old,
+                                     source_rank(m.contact_source) >= source_rank(coalesce(c.provenance #>> ARRAY[e.key, 'source'], c.provenance #>> '{*,source}', 'staff')) AS may
+                              FROM jsonb_each_text(x.v) e
+                              WHERE e.key IN ('name', 'phone', 'email', 'wechat', 'id_number', 'address', 'gender', 'birth_date')) f
+          WHERE f.old IS DISTINCT FROM f.value
+            AND NOT (f.field = 'phone' AND f.old IS NOT NULL AND normalize_phone(f.old) IS NOT DISTINCT FROM normalize_phone(f.value))
+            AND NOT (f.field = 'email' AND f.old IS NOT NULL AND normalize_email(f.old) = f.value)
+          GROUP BY x.key
+    ), found AS MATERIALIZED (
+        SELECT x.key,
+                 array_remove(ARRAY[CASE WHEN c.region IS NULL AND x.v ? 'region' THEN 'region' END,
+                                    CASE WHEN c.occupation IS NULL AND x.v ? 'occupation' THEN 'occupation' END,
+                                    CASE WHEN EXISTS (SELECT FROM jsonb_each_text(x.v) e WHERE e.key LIKE 'attribute.%'
+                                                      AND c.attributes #>> ARRAY[m.channel, substr(e.key, 11)] IS DISTINCT FROM e.value) THEN 'attributes' END,
+                                    CASE WHEN NOT coalesce((x.v ->> 'tags')::tagset <@ c.tags, NOT x.v ? 'tags') THEN 'tags' END,
+                                    CASE WHEN x.v ? 'note' AND NOT EXISTS (SELECT FROM note n WHERE n.customer_id = x.customer_id AND n.body = x.v ->> 'note') THEN 'note' END,
+                                    CASE WHEN (x.v ->> 'points')::numeric <> 0 AND g.n IS NULL THEN 'points' END,
+                                    CASE WHEN l.tier IS NOT NULL AND tm.tier IS NULL AND l.tier <> base_tier() THEN 'tier' END], NULL)
+                 || ARRAY(SELECT e.key FROM jsonb_each_text(x.v) e
+                          LEFT JOIN LATERAL (SELECT s.given FROM consent s WHERE s.customer_id = x.customer_id AND s.purpose = 'marketing'
+                                             AND s.channel IN (substr(e.key, 9), '*') ORDER BY s.at DESC, s.consent_id DESC LIMIT 1) s ON true
+                          WHERE e.key LIKE 'consent.%'
+                            AND CASE e.value WHEN 'no' THEN coalesce(s.given, true)
+                                             ELSE s.given IS NULL AND EXISTS (SELECT FROM privacy_policy y WHERE y.version =
+                                                  (SELECT z.version FROM privacy_policy z WHERE z.valid_from <= as_of ORDER BY z.valid_from DESC, z.version DESC LIMIT 1)
+                                                  AND 'marketing' = ANY (y.purposes)) END
+                          ORDER BY 1) AS changed,
+                 array_remove(ARRAY[CASE WHEN x.v ? 'points' AND g.n > 0 AND (x.v ->> 'points')::numeric <> g.available
+                                             THEN format('points %s in the file, %s here', x.v ->> 'points', g.available) END,
+                                    CASE WHEN x.v ? 'tier' AND l.tier IS NULL THEN format('tier "%s" is unknown', left(x.v ->> 'tier', 40))
+                                         WHEN tm.tier <> l.tier THEN format('tier %s in the file, %s here', l.tier, tm.tier) END], NULL) AS remarks
+          FROM unnest(people) x
+          LEFT JOIN customer c ON c.customer_id = x.customer_id
+          LEFT JOIN LATERAL (SELECT a.seq AS n, a.available FROM points_account a
+                             WHERE a.customer_id = x.customer_id AND a.program = 'points' AND a.seq > 0) g ON true
+          LEFT JOIN LATERAL (SELECT i.tier FROM tier i WHERE lower(x.v ->> 'tier') IN (i.tier, lower(i.name_zh), lower(i.name_en)) ORDER BY i.seq LIMIT 1) l ON true
+          LEFT JOIN tier_member tm ON tm.customer_id = x.customer_id
+    )
+    SELECT t.key, t.customer_id, t.made, t.v, coalesce(d.contact, '{}'), coalesce(d.kept, '{}'),
+           ARRAY(SELECT k FROM jsonb_object_keys(d.contact) k ORDER BY k) || f.changed,
+           CASE WHEN d.kept <> '{}' THEN ARRAY['kept ' || array_to_string(d.kept, ', ')] ELSE '{}' END || f.remarks
+    FROM unnest(people) t JOIN found f ON f.key = t.key LEFT JOIN told d ON d.key = t.key;
+END
+$$;
+COMMENT ON FUNCTION import_differences(import_mapping, timestamptz, imported_person[]) IS 'what a file would change of these persons, and what it says but does not change';
+REVOKE EXECUTE ON FUNCTION import_differences(import_mapping, timestamptz, imported_person[]) FROM PUBLIC;
+
+CREATE FUNCTION import_people(m import_mapping, as_of timestamptz, why text, opening text, people imported_person[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
@@ -241,52 +306,44 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    -- Linked ones get the identity first; the others are made by who makes customers for orders, too.
-    INSERT INTO identity (channel, external_id, customer_id)
-        SELECT m.channel, t.key, t.customer_id FROM pg_temp.import_person t WHERE t.customer_id IS NOT NULL ORDER BY t.key
-        ON CONFLICT DO NOTHING;
-    UPDATE pg_temp.import_person t SET customer_id = f.customer_id, made = true
-    FROM find_or_create_customers((SELECT array_agg(m.channel ORDER BY x.first_line) FROM pg_temp.import_person x WHERE x.customer_id IS NULL),
-                                  (SELECT array_agg(x.key ORDER BY x.first_line) FROM pg_temp.import_person x WHERE x.customer_id IS NULL)) f
-    WHERE t.customer_id IS NULL AND f.external_id = t.key;
     UPDATE customer c SET
         joined_at = CASE WHEN t.made THEN least(coalesce((t.v ->> 'joined_at')::timestamptz, (t.v ->> 'ordered_at')::timestamptz, c.joined_at), c.joined_at) ELSE c.joined_at END,
         region = coalesce(c.region, t.v ->> 'region'), occupation = coalesce(c.occupation, t.v ->> 'occupation'),
         attributes = CASE WHEN a.found IS NULL THEN c.attributes
                           ELSE jsonb_set(c.attributes, ARRAY[m.channel], coalesce(c.attributes -> m.channel, '{}') || a.found) END
-    FROM pg_temp.import_person t
+    FROM unnest(people) t
     LEFT JOIN LATERAL (SELECT jsonb_object_agg(substr(e.key, 11), e.value) AS found FROM jsonb_each_text(t.v) e WHERE e.key LIKE 'attribute.%') a ON true
     WHERE c.customer_id = t.customer_id AND (t.made OR t.changed && '{region,occupation,attributes}');
     INSERT INTO contact (customer_id, name, phone, email, wechat, id_number, address, gender, birth_date, source)
         SELECT t.customer_id, n.name, n.phone, n.email, n.wechat, n.id_number, n.address, n.gender, n.birth_date, m.contact_source
-        FROM pg_temp.import_person t CROSS JOIN LATERAL jsonb_populate_record(NULL::contact, t.contact) n
+        FROM unnest(people) t CROSS JOIN LATERAL jsonb_populate_record(NULL::contact, t.contact) n
         WHERE t.contact <> '{}' AND NOT EXISTS (SELECT FROM contact c WHERE c.customer_id = t.customer_id)
         ORDER BY t.customer_id;
     -- A row just made is the same already, and writing it again changes nothing.
-    FOR p IN SELECT t.customer_id, t.contact FROM pg_temp.import_person t WHERE t.contact <> '{}' AND NOT t.made ORDER BY t.customer_id LOOP
+    FOR p IN SELECT t.customer_id, t.contact FROM unnest(people) t WHERE t.contact <> '{}' AND NOT t.made ORDER BY t.customer_id LOOP
         PERFORM set_contact(p.customer_id, p.contact, m.contact_source);
     END LOOP;
     FOR p IN SELECT g.tag, audience_agg(t.customer_id) AS who
-             FROM pg_temp.import_person t CROSS JOIN LATERAL unnest((t.v ->> 'tags')::tagset::text[]) g (tag)
+             FROM unnest(people) t CROSS JOIN LATERAL unnest((t.v ->> 'tags')::tagset::text[]) g (tag)
              WHERE 'tags' = ANY (t.changed) GROUP BY g.tag ORDER BY g.tag LOOP
         PERFORM tag_customers(p.who, p.tag, why);
     END LOOP;
     INSERT INTO note (customer_id, at, author, body)
-        SELECT t.customer_id, as_of, why, t.v ->> 'note' FROM pg_temp.import_person t WHERE 'note' = ANY (t.changed) ORDER BY t.customer_id;
-    FOR p IN SELECT t.customer_id, (t.v ->> 'points')::bigint AS points FROM pg_temp.import_person t WHERE 'points' = ANY (t.changed) ORDER BY t.customer_id LOOP
+        SELECT t.customer_id, as_of, why, t.v ->> 'note' FROM unnest(people) t WHERE 'note' = ANY (t.changed) ORDER BY t.customer_id;
+    FOR p IN SELECT t.customer_id, (t.v ->> 'points')::bigint AS points FROM unnest(people) t WHERE 'points' = ANY (t.changed) ORDER BY t.customer_id LOOP
         IF p.points > 0 THEN
             PERFORM earn(p.customer_id, p.points, 'import', opening, as_of => as_of);
         ELSE
             PERFORM adjust(p.customer_id, p.points, 'import', opening, why, as_of => as_of);
         END IF;
     END LOOP;
-    FOR p IN SELECT t.customer_id, l.tier FROM pg_temp.import_person t
+    FOR p IN SELECT t.customer_id, l.tier FROM unnest(people) t
              CROSS JOIN LATERAL (SELECT i.tier FROM tier i WHERE lower(t.v ->> 'tier') IN (i.tier, lower(i.name_zh), lower(i.name_en)) ORDER BY i.seq LIMIT 1) l
              WHERE 'tier' = ANY (t.changed) ORDER BY t.customer_id LOOP
         PERFORM grant_tier(p.customer_id, p.tier, cycle_end(as_of), false, why, as_of);
     END LOOP;
     FOR p IN SELECT t.customer_id, substr(k.field, 9) AS channel, t.v ->> k.field AS answer
-             FROM pg_temp.import_person t CROSS JOIN LATERAL unnest(t.changed) k (field)
+             FROM unnest(people) t CROSS JOIN LATERAL unnest(t.changed) k (field)
              WHERE k.field LIKE 'consent.%' ORDER BY t.customer_id, k.field LOOP
         IF p.answer = 'no' THEN
             PERFORM withdraw_consent(p.customer_id, 'marketing', p.channel, 'import', jsonb_build_object('import', m.mapping), as_of);
@@ -296,10 +353,10 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION import_people(import_mapping, text, timestamptz, text, text) IS 'writes the customers that import_file has found out about';
-REVOKE EXECUTE ON FUNCTION import_people(import_mapping, text, timestamptz, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION import_people(import_mapping, timestamptz, text, text, imported_person[]) IS 'writes what import_file has found out about customers';
+REVOKE EXECUTE ON FUNCTION import_people(import_mapping, timestamptz, text, text, imported_person[]) FROM PUBLIC;
 
-CREATE FUNCTION import_purchases(m import_mapping, history boolean) RETURNS void
+CREATE FUNCTION import_purchases(m import_mapping, history boolean, orders imported_order[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
@@ -310,28 +367,70 @@ BEGIN
         discount = coalesce((r.v ->> 'discount')::numeric, q.discount), refunded = coalesce((r.v ->> 'refunded')::numeric, q.refunded),
         paid_at = coalesce((r.v ->> 'paid_at')::timestamptz, q.paid_at), shipped_at = coalesce((r.v ->> 'shipped_at')::timestamptz, q.shipped_at),
         completed_at = coalesce((r.v ->> 'completed_at')::timestamptz, q.completed_at)
-    FROM pg_temp.import_row r
-    JOIN purchase_number n ON n.channel = m.channel AND n.order_no = r.v ->> 'order_no'
-    WHERE r.did = 'changed' AND q.customer_id = n.customer_id AND q.channel = n.channel AND q.order_no = n.order_no;
+    FROM unnest(orders) r
+    WHERE r.did = 'changed' AND q.customer_id = r.customer_id AND q.channel = m.channel AND q.order_no = r.v ->> 'order_no';
     INSERT INTO purchase (customer_id, channel, order_no, status, history, amount, freight, discount, refunded, ordered_at, paid_at, shipped_at, completed_at)
-        SELECT t.customer_id, m.channel, x.order_no, x.status, import_purchases.history, x.amount, coalesce(x.freight, 0), coalesce(x.discount, 0), coalesce(x.refunded, 0),
+        SELECT r.customer_id, m.channel, x.order_no, x.status, import_purchases.history, x.amount, coalesce(x.freight, 0), coalesce(x.discount, 0), coalesce(x.refunded, 0),
                coalesce(x.ordered_at, x.paid_at),
                CASE WHEN x.status NOT IN ('pending', 'cancelled') THEN coalesce(x.paid_at, x.ordered_at) ELSE x.paid_at END, x.shipped_at,
                CASE WHEN x.status = 'completed' THEN coalesce(x.completed_at, x.paid_at, x.ordered_at) ELSE x.completed_at END
-        FROM pg_temp.import_row r JOIN pg_temp.import_person t USING (key)
+        FROM unnest(orders) r
         CROSS JOIN LATERAL (SELECT r.v ->> 'order_no' AS order_no, coalesce(r.v ->> 'status', 'completed') AS status, (r.v ->> 'amount')::numeric AS amount,
                                    (r.v ->> 'freight')::numeric AS freight, (r.v ->> 'discount')::numeric AS discount, (r.v ->> 'refunded')::numeric AS refunded,
                                    (r.v ->> 'ordered_at')::timestamptz AS ordered_at, (r.v ->> 'paid_at')::timestamptz AS paid_at,
                                    (r.v ->> 'shipped_at')::timestamptz AS shipped_at, (r.v ->> 'completed_at')::timestamptz AS completed_at) x
-        WHERE r.did = 'new' ORDER BY t.customer_id, x.ordered_at;
+        WHERE r.did = 'new' ORDER BY r.customer_id, x.ordered_at;
     INSERT INTO purchase_item (customer_id, channel, order_no, line, product, category, quantity, amount)
-        SELECT t.customer_id, m.channel, r.v ->> 'order_no', 1, r.v ->> 'product', r.v ->> 'category', coalesce((r.v ->> 'quantity')::numeric, 1), (r.v ->> 'amount')::numeric
-        FROM pg_temp.import_row r JOIN pg_temp.import_person t USING (key)
+        SELECT r.customer_id, m.channel, r.v ->> 'order_no', 1, r.v ->> 'product', r.v ->> 'category', coalesce((r.v ->> 'quantity')::numeric, 1), (r.v ->> 'amount')::numeric
+        FROM unnest(orders) r
         WHERE r.did = 'new' AND r.v ? 'product';
 END
 $$;
-COMMENT ON FUNCTION import_purchases(import_mapping, boolean) IS 'writes the orders that import_file has found out about';
-REVOKE EXECUTE ON FUNCTION import_purchases(import_mapping, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION import_purchases(import_mapping, boolean, imported_order[]) IS 'writes the orders that import_file has found out about';
+REVOKE EXECUTE ON FUNCTION import_purchases(import_mapping, boolean, imported_order[]) FROM PUBLIC;
+
+CREATE FUNCTION customers_named(customer_ids bigint[]) RETURNS TABLE (customer_id bigint, status text, merged_into bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT c.customer_id, c.status, c.merged_into FROM customer c JOIN unnest(customer_ids) w (customer_id) ON w.customer_id = c.customer_id;
+END
+$$;
+COMMENT ON FUNCTION customers_named(bigint[]) IS 'how these customers stand';
+REVOKE EXECUTE ON FUNCTION customers_named(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION customers_reached(phones text[], emails text[]) RETURNS TABLE (customer_id bigint, phone text, email text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT c.customer_id, c.phone, c.email
+    FROM contact c JOIN customer s ON s.customer_id = c.customer_id AND s.status = 'active'
+    WHERE c.phone = ANY (phones) OR c.email = ANY (emails);
+END
+$$;
+COMMENT ON FUNCTION customers_reached(text[], text[]) IS 'active customers that have one of these phone numbers or e-mail addresses';
+REVOKE EXECUTE ON FUNCTION customers_reached(text[], text[]) FROM PUBLIC;
+
+CREATE FUNCTION known_purchases(channel text, order_nos text[]) RETURNS SETOF purchase
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT q.* FROM purchase_number n
+    JOIN unnest(order_nos) w (order_no) ON w.order_no = n.order_no
+    JOIN purchase q ON q.customer_id = n.customer_id AND q.channel = n.channel AND q.order_no = n.order_no
+    WHERE n.channel = known_purchases.channel;
+END
+$$;
+COMMENT ON FUNCTION known_purchases(text, text[]) IS 'the orders of a channel that have these numbers';
+REVOKE EXECUTE ON FUNCTION known_purchases(text, text[]) FROM PUBLIC;
 
 CREATE FUNCTION import_file(mapping text, file text, apply boolean DEFAULT false, bad_rows text DEFAULT 'refuse', history boolean DEFAULT false,
                             as_of timestamptz DEFAULT now())
@@ -345,6 +444,8 @@ DECLARE
     why text := 'import ' || mapping;
     zone text := (SELECT s.time_zone FROM settings s);
     opening text;
+    people imported_person[];
+    orders imported_order[];
 BEGIN
     IF bad_rows IS NULL OR bad_rows NOT IN ('refuse', 'skip') THEN
         RAISE EXCEPTION 'bad_rows is "%"', bad_rows
@@ -355,9 +456,9 @@ BEGIN
             USING ERRCODE = 'feature_not_supported', HINT = 'read_import(mapping, file) gives the rows; seal and write them by a statement of your own.';
     END IF;
     PERFORM set_config('client_min_messages', 'warning', true);
-    DROP TABLE IF EXISTS pg_temp.import_row, pg_temp.import_person;
+    DROP TABLE IF EXISTS pg_temp.import_row, pg_temp.import_person, pg_temp.import_reached, pg_temp.import_known;
     CREATE TEMP TABLE import_row ON COMMIT DROP AS
-        SELECT r.line, r.reason, r.content AS v, r.left_out, NULL::text AS key, NULL::text AS did, '{}'::text[] AS changed, NULL::bigint AS customer_id
+        SELECT r.line, r.reason, r.content AS v, r.left_out, NULL::text AS key, NULL::text AS did, '{}'::text[] AS changed, NULL::bigint AS customer_id, NULL::bigint AS holder
         FROM read_import(mapping, file) r;
     SELECT * INTO STRICT m FROM import_mapping i WHERE i.mapping = import_file.mapping;
     opening := 'opening ' || m.channel;
@@ -403,71 +504,46 @@ BEGIN
               FROM (SELECT DISTINCT ON (r.key, e.key) r.key, r.line, e.key AS field, e.value
                     FROM pg_temp.import_row r CROSS JOIN LATERAL jsonb_each_text(r.v || jsonb_build_object('_', '')) e
                     WHERE r.reason IS NULL ORDER BY r.key, e.key, r.line DESC) x GROUP BY x.key) k;
-    UPDATE pg_temp.import_person t SET customer_id = coalesce(c.merged_into, c.customer_id)
-    FROM identity i JOIN customer c USING (customer_id)
-    WHERE i.channel = m.channel AND i.external_id = t.key;
+    UPDATE pg_temp.import_person t SET customer_id = k.customer_id
+    FROM (SELECT array_agg(x.key) AS ids FROM pg_temp.import_person x) g CROSS JOIN LATERAL known_identities(m.channel, g.ids) k
+    WHERE k.external_id = t.key;
+    UPDATE pg_temp.import_person t SET customer_id = k.merged_into
+    FROM (SELECT array_agg(x.customer_id) AS ids FROM pg_temp.import_person x) g CROSS JOIN LATERAL customers_named(g.ids) k
+    WHERE k.customer_id = t.customer_id AND k.merged_into IS NOT NULL;
     IF m.link_contact THEN
+        CREATE TEMP TABLE import_reached ON COMMIT DROP AS
+            SELECT f.* FROM (SELECT array_agg(h.phone) AS phones, array_agg(x.v ->> 'email') AS emails
+                             FROM pg_temp.import_person x CROSS JOIN LATERAL (VALUES (x.v ->> 'phone'), ('+86' || (x.v ->> 'phone'))) h (phone)
+                             WHERE x.customer_id IS NULL) g
+            CROSS JOIN LATERAL customers_reached(g.phones, g.emails) f;
         UPDATE pg_temp.import_person t SET customer_id = f.customer_id
         FROM (SELECT u.key, min(u.customer_id) AS customer_id
-              FROM (SELECT x.key, c.customer_id FROM pg_temp.import_person x JOIN contact c ON c.phone IN (x.v ->> 'phone', '+86' || (x.v ->> 'phone')) WHERE x.customer_id IS NULL
+              FROM (SELECT x.key, c.customer_id FROM pg_temp.import_person x JOIN pg_temp.import_reached c ON c.phone IN (x.v ->> 'phone', '+86' || (x.v ->> 'phone')) WHERE x.customer_id IS NULL
                     UNION
-                    SELECT x.key, c.customer_id FROM pg_temp.import_person x JOIN contact c ON c.email = x.v ->> 'email' WHERE x.customer_id IS NULL) u
-              JOIN customer s ON s.customer_id = u.customer_id AND s.status = 'active'
+                    SELECT x.key, c.customer_id FROM pg_temp.import_person x JOIN pg_temp.import_reached c ON c.email = x.v ->> 'email' WHERE x.customer_id IS NULL) u
               GROUP BY u.key HAVING count(*) = 1) f
         WHERE f.key = t.key;
+        DROP TABLE pg_temp.import_reached;
     END IF;
     UPDATE pg_temp.import_row r SET reason = format('the data of customer %s must not be changed (%s)', c.customer_id, c.status)
-    FROM pg_temp.import_person t JOIN customer c ON c.customer_id = t.customer_id AND c.status IN ('restricted', 'erased')
-    WHERE t.key = r.key AND r.reason IS NULL;
+    FROM (SELECT array_agg(x.customer_id) AS ids FROM pg_temp.import_person x) g CROSS JOIN LATERAL customers_named(g.ids) c
+    JOIN pg_temp.import_person t ON t.customer_id = c.customer_id
+    WHERE c.status IN ('restricted', 'erased') AND t.key = r.key AND r.reason IS NULL;
 
-    -- What would change. Contact data that somebody with more to say has said stays.
-    UPDATE pg_temp.import_person t SET contact = d.contact, kept = d.kept
-    FROM (SELECT x.key, coalesce(jsonb_object_agg(f.field, f.value) FILTER (WHERE f.old IS NULL OR f.may), '{}') AS contact,
-                 coalesce(array_agg(f.field ORDER BY f.field) FILTER (WHERE NOT (f.old IS NULL OR f.may)), '{}') AS kept
-          FROM pg_temp.import_person x
-          LEFT JOIN contact c ON c.customer_id = x.customer_id
-          CROSS JOIN LATERAL (SELECT e.key AS field, e.value, to_jsonb(c) ->> e.key AS old,
-                                     source_rank(m.contact_source) >= source_rank(coalesce(c.provenance #>> ARRAY[e.key, 'source'], c.provenance #>> '{*,source}', 'staff')) AS may
-                              FROM jsonb_each_text(x.v) e
-                              WHERE e.key IN ('name', 'phone', 'email', 'wechat', 'id_number', 'address', 'gender', 'birth_date')) f
-          WHERE f.old IS DISTINCT FROM f.value
-            AND NOT (f.field = 'phone' AND f.old IS NOT NULL AND normalize_phone(f.old) IS NOT DISTINCT FROM normalize_phone(f.value))
-            AND NOT (f.field = 'email' AND f.old IS NOT NULL AND normalize_email(f.old) = f.value)
-          GROUP BY x.key) d
-    WHERE d.key = t.key;
-    UPDATE pg_temp.import_person t SET
-        changed = ARRAY(SELECT k FROM jsonb_object_keys(t.contact) k ORDER BY k) || d.changed,
-        remarks = CASE WHEN t.kept <> '{}' THEN ARRAY['kept ' || array_to_string(t.kept, ', ')] ELSE '{}' END || d.remarks
-    FROM (SELECT x.key,
-                 array_remove(ARRAY[CASE WHEN c.region IS NULL AND x.v ? 'region' THEN 'region' END,
-                                    CASE WHEN c.occupation IS NULL AND x.v ? 'occupation' THEN 'occupation' END,
-                                    CASE WHEN EXISTS (SELECT FROM jsonb_each_text(x.v) e WHERE e.key LIKE 'attribute.%'
-                                                      AND c.attributes #>> ARRAY[m.channel, substr(e.key, 11)] IS DISTINCT FROM e.value) THEN 'attributes' END,
-                                    CASE WHEN NOT coalesce((x.v ->> 'tags')::tagset <@ c.tags, NOT x.v ? 'tags') THEN 'tags' END,
-                                    CASE WHEN x.v ? 'note' AND NOT EXISTS (SELECT FROM note n WHERE n.customer_id = x.customer_id AND n.body = x.v ->> 'note') THEN 'note' END,
-                                    CASE WHEN (x.v ->> 'points')::numeric <> 0 AND g.n IS NULL THEN 'points' END,
-                                    CASE WHEN l.tier IS NOT NULL AND tm.tier IS NULL AND l.tier <> base_tier() THEN 'tier' END], NULL)
-                 || ARRAY(SELECT e.key FROM jsonb_each_text(x.v) e
-                          LEFT JOIN LATERAL (SELECT s.given FROM consent s WHERE s.customer_id = x.customer_id AND s.purpose = 'marketing'
-                                             AND s.channel IN (substr(e.key, 9), '*') ORDER BY s.at DESC, s.consent_id DESC LIMIT 1) s ON true
-                          WHERE e.key LIKE 'consent.%'
-                            AND CASE e.value WHEN 'no' THEN coalesce(s.given, true)
-                                             ELSE s.given IS NULL AND EXISTS (SELECT FROM privacy_policy y WHERE y.version =
-                                                  (SELECT z.version FROM privacy_policy z WHERE z.valid_from <= as_of ORDER BY z.valid_from DESC, z.version DESC LIMIT 1)
-                                                  AND 'marketing' = ANY (y.purposes)) END
-                          ORDER BY 1) AS changed,
-                 array_remove(ARRAY[CASE WHEN x.v ? 'points' AND g.n > 0 AND (x.v ->> 'points')::numeric <> g.available
-                                             THEN format('points %s in the file, %s here', x.v ->> 'points', g.available) END,
-                                    CASE WHEN x.v ? 'tier' AND l.tier IS NULL THEN format('tier "%s" is unknown', left(x.v ->> 'tier', 40))
-                                         WHEN tm.tier <> l.tier THEN format('tier %s in the file, %s here', l.tier, tm.tier) END], NULL) AS remarks
-          FROM pg_temp.import_person x
-          LEFT JOIN customer c ON c.customer_id = x.customer_id
-          LEFT JOIN LATERAL (SELECT a.seq AS n, a.available FROM points_account a
-                             WHERE a.customer_id = x.customer_id AND a.program = 'points' AND a.seq > 0) g ON true
-          LEFT JOIN LATERAL (SELECT i.tier FROM tier i WHERE lower(x.v ->> 'tier') IN (i.tier, lower(i.name_zh), lower(i.name_en)) ORDER BY i.seq LIMIT 1) l ON true
-          LEFT JOIN tier_member tm ON tm.customer_id = x.customer_id) d
-    WHERE d.key = t.key;
-    UPDATE pg_temp.import_row r SET customer_id = t.customer_id,
+    -- What would change.
+    FOR people IN
+        SELECT array_agg(ROW(x.key, x.customer_id, false, x.v, NULL, NULL, NULL, NULL)::imported_person ORDER BY x.first_line)
+        FROM (SELECT p.*, (row_number() OVER (ORDER BY p.first_line) - 1) / 5000 AS chunk FROM pg_temp.import_person p) x GROUP BY x.chunk ORDER BY x.chunk
+    LOOP
+        UPDATE pg_temp.import_person t SET contact = d.contact, kept = d.kept, changed = d.changed, remarks = d.remarks
+        FROM import_differences(m, as_of, people) d WHERE d.key = t.key;
+    END LOOP;
+    CREATE TEMP TABLE import_known ON COMMIT DROP AS
+        SELECT q.* FROM (SELECT array_agg(DISTINCT x.v ->> 'order_no') AS order_nos FROM pg_temp.import_row x WHERE m.kind = 'order') g
+        CROSS JOIN LATERAL known_purchases(m.channel, g.order_nos) q;
+    CREATE INDEX ON pg_temp.import_known (order_no);
+    ANALYZE pg_temp.import_known;
+    UPDATE pg_temp.import_row r SET customer_id = t.customer_id, holder = o.customer_id,
         did = CASE WHEN r.reason IS NOT NULL THEN 'bad' WHEN m.kind = 'order' THEN CASE WHEN o.order_no IS NULL THEN 'new' WHEN o.diff <> '{}' THEN 'changed' ELSE 'unchanged' END
                    WHEN t.customer_id IS NULL THEN 'new' WHEN t.changed <> '{}' THEN 'changed' ELSE 'unchanged' END,
         changed = CASE WHEN r.reason IS NOT NULL THEN '{}'
@@ -475,7 +551,7 @@ BEGIN
     FROM pg_temp.import_row w
     LEFT JOIN pg_temp.import_person t ON t.key = w.key
     LEFT JOIN LATERAL (
-        SELECT q.order_no, ARRAY(SELECT e.field FROM (VALUES ('status', q.status, w.v ->> 'status'), ('amount', trim_scale(q.amount)::text, w.v ->> 'amount'),
+        SELECT q.order_no, q.customer_id, ARRAY(SELECT e.field FROM (VALUES ('status', q.status, w.v ->> 'status'), ('amount', trim_scale(q.amount)::text, w.v ->> 'amount'),
                                   ('freight', trim_scale(q.freight)::text, w.v ->> 'freight'), ('discount', trim_scale(q.discount)::text, w.v ->> 'discount'),
                                   ('refunded', trim_scale(q.refunded)::text, w.v ->> 'refunded')) e (field, old, new)
                                  WHERE e.new IS DISTINCT FROM e.old AND e.new IS NOT NULL
@@ -483,15 +559,38 @@ BEGIN
                                  SELECT e.field FROM (VALUES ('paid_at', q.paid_at, w.v ->> 'paid_at'), ('shipped_at', q.shipped_at, w.v ->> 'shipped_at'),
                                   ('completed_at', q.completed_at, w.v ->> 'completed_at')) e (field, old, new)
                                  WHERE e.new::timestamptz IS DISTINCT FROM e.old AND e.new IS NOT NULL) AS diff
-        FROM purchase_number n JOIN purchase q ON q.customer_id = n.customer_id AND q.channel = n.channel AND q.order_no = n.order_no
-        WHERE m.kind = 'order' AND n.channel = m.channel AND n.order_no = w.v ->> 'order_no') o ON true
+        FROM pg_temp.import_known q WHERE q.order_no = w.v ->> 'order_no') o ON true
     WHERE w.line = r.line;
 
     IF apply AND NOT (bad_rows = 'refuse' AND EXISTS (SELECT FROM pg_temp.import_row r WHERE r.did = 'bad')) THEN
-        PERFORM import_people(m, zone, as_of, why, opening);
-        IF m.kind = 'order' THEN
-            PERFORM import_purchases(m, history);
+        -- Linked ones get the identity first; the others are made by who makes customers for orders, too.
+        INSERT INTO identity (channel, external_id, customer_id)
+            SELECT m.channel, t.key, t.customer_id FROM pg_temp.import_person t WHERE t.customer_id IS NOT NULL ORDER BY t.key
+            ON CONFLICT DO NOTHING;
+        UPDATE pg_temp.import_person t SET customer_id = f.customer_id, made = true
+        FROM find_or_create_customers((SELECT array_agg(m.channel ORDER BY x.first_line) FROM pg_temp.import_person x WHERE x.customer_id IS NULL),
+                                      (SELECT array_agg(x.key ORDER BY x.first_line) FROM pg_temp.import_person x WHERE x.customer_id IS NULL)) f
+        WHERE t.customer_id IS NULL AND f.external_id = t.key;
+        FOR people IN
+            SELECT array_agg(ROW(x.key, x.customer_id, x.made, x.v, x.contact, x.kept, x.changed, x.remarks)::imported_person ORDER BY x.customer_id)
+            FROM (SELECT p.*, (row_number() OVER (ORDER BY p.customer_id) - 1) / 5000 AS chunk FROM pg_temp.import_person p) x GROUP BY x.chunk ORDER BY x.chunk
+        LOOP
+            PERFORM import_people(m, as_of, why, opening, people);
+        END LOOP;
+        IF m.kind = 'order' AND crm.is_distributed('purchase'::regclass) THEN
+            -- No node alone could keep their numbers unique.
+            PERFORM claim_orders(array_agg(m.channel), array_agg(r.v ->> 'order_no'), array_agg(t.customer_id))
+            FROM pg_temp.import_row r JOIN pg_temp.import_person t ON t.key = r.key WHERE r.did = 'new';
         END IF;
+        FOR orders IN
+            SELECT array_agg(ROW(CASE x.did WHEN 'new' THEN x.person ELSE x.holder END, x.did, x.v)::imported_order ORDER BY x.person, x.line)
+            FROM (SELECT r.*, t.customer_id AS person, (row_number() OVER (ORDER BY t.customer_id, r.line) - 1) / 5000 AS chunk
+                  FROM pg_temp.import_row r JOIN pg_temp.import_person t ON t.key = r.key
+                  WHERE m.kind = 'order' AND r.did IN ('new', 'changed')) x
+            GROUP BY x.chunk ORDER BY x.chunk
+        LOOP
+            PERFORM import_purchases(m, history, orders);
+        END LOOP;
         UPDATE pg_temp.import_row r SET customer_id = t.customer_id FROM pg_temp.import_person t WHERE t.key = r.key AND r.did <> 'bad';
     END IF;
     RETURN QUERY
@@ -500,7 +599,7 @@ BEGIN
                 ELSE nullif(concat_ws('; ', CASE WHEN r.left_out <> '{}' THEN 'left out ' || array_to_string(r.left_out, ', ') END, nullif(array_to_string(t.remarks, '; '), '')), '') END
     FROM pg_temp.import_row r LEFT JOIN pg_temp.import_person t ON t.key = r.key
     ORDER BY r.line;
-    DROP TABLE pg_temp.import_row, pg_temp.import_person;
+    DROP TABLE pg_temp.import_row, pg_temp.import_person, pg_temp.import_known;
 END
 $$;
 COMMENT ON FUNCTION import_file(text, text, boolean, text, boolean, timestamptz) IS

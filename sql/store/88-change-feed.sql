@@ -319,7 +319,7 @@ AS $$
                 WHEN x.missed > 0 THEN format('%s consumers missed pruned events: change_consumer', x.missed)
                 WHEN x.off > 0 THEN format('%s watched tables have their triggers off: watched_table', x.off)
                 ELSE format('%s tables watched, %s consumers', x.watched, x.consumers) END
-    FROM (SELECT EXISTS (SELECT FROM change_event e WHERE e.txid > pg_snapshot_xmax(pg_current_snapshot())) AS ahead,
+    FROM (SELECT EXISTS (SELECT 1 FROM change_event e WHERE e.txid > pg_snapshot_xmax(pg_current_snapshot())) AS ahead,
                  (SELECT count(*) FROM change_consumer c WHERE c.missed) AS missed, (SELECT count(*) FROM change_consumer) AS consumers,
                  (SELECT count(*) FROM watched_table w) AS watched, (SELECT count(*) FROM watched_table w WHERE NOT w.enabled) AS off) x
 $$;

@@ -122,16 +122,16 @@ AS $$
     SELECT b.subject, CASE WHEN b.n > b.bar THEN 'attention' ELSE 'ok' END,
            format('%s%s%s', b.n, CASE WHEN b.n = 100001 THEN ' or more' END, b.what)
     FROM (SELECT 'points backlog' AS subject, 0 AS bar, ' accounts with movements due for more than a day: CALL expire_points()' AS what,
-                 (SELECT count(*) FROM (SELECT FROM points_account a WHERE a.next_due < now() - interval '1 day' AND NOT a.closed LIMIT 100001) x) AS n
+                 (SELECT count(*) FROM (SELECT 1 FROM points_account a WHERE a.next_due < now() - interval '1 day' AND NOT a.closed LIMIT 100001) x) AS n
           UNION ALL
           SELECT 'tag backlog', 0, ' tags expired for more than a day: CALL expire_tags()',
-                 (SELECT count(*) FROM (SELECT FROM tag_expiry e WHERE e.expires_at < now() - interval '1 day' LIMIT 100001) x)
+                 (SELECT count(*) FROM (SELECT 1 FROM tag_expiry e WHERE e.expires_at < now() - interval '1 day' LIMIT 100001) x)
           UNION ALL
           SELECT 'unfolded tag changes', 50000, ' rows in tag_audience_change: CALL fold_tag_audience()',
-                 (SELECT count(*) FROM (SELECT FROM tag_audience_change LIMIT 100001) x)
+                 (SELECT count(*) FROM (SELECT 1 FROM tag_audience_change LIMIT 100001) x)
           UNION ALL
           SELECT 'outbox backlog', 0, ' messages due for more than an hour: are the workers up?',
-                 (SELECT count(*) FROM (SELECT FROM outbox o WHERE o.state = 'pending' AND o.due_at < now() - interval '1 hour' LIMIT 100001) x)) b
+                 (SELECT count(*) FROM (SELECT 1 FROM outbox o WHERE o.state = 'pending' AND o.due_at < now() - interval '1 hour' LIMIT 100001) x)) b
 $$;
 COMMENT ON FUNCTION health_backlog() IS 'for crm.health: what waits to be booked, folded or sent';
 
@@ -143,7 +143,7 @@ AS $$
            CASE WHEN NOT x.used THEN 'the ledger is empty'
                 WHEN x.at IS NULL THEN 'never: CALL verify_store()'
                 ELSE format('%s, %s findings%s', to_char(x.at, 'YYYY-MM-DD HH24:MI'), x.findings, CASE WHEN x.state <> 'done' THEN ', not finished' END) END
-    FROM (SELECT EXISTS (SELECT FROM points_account a WHERE a.seq > 0) AS used, p.state, p.updated_at AS at,
+    FROM (SELECT EXISTS (SELECT 1 FROM points_account a WHERE a.seq > 0) AS used, p.state, p.updated_at AS at,
                  (SELECT coalesce(sum(v.value::bigint), 0) FROM jsonb_each_text(p.cursor) v) AS findings
           FROM (SELECT) o LEFT JOIN job_progress p ON p.job = 'verify_store') x
     UNION ALL
@@ -151,7 +151,7 @@ AS $$
            CASE WHEN NOT x.used THEN 'the ledger is empty'
                 WHEN x.at IS NULL THEN 'none: SELECT points_checkpoint(), and keep its root outside'
                 ELSE format('the last on %s', to_char(x.at, 'YYYY-MM-DD HH24:MI')) END
-    FROM (SELECT EXISTS (SELECT FROM points_account a WHERE a.seq > 0) AS used, (SELECT max(c.taken_at) FROM points_checkpoint c) AS at) x
+    FROM (SELECT EXISTS (SELECT 1 FROM points_account a WHERE a.seq > 0) AS used, (SELECT max(c.taken_at) FROM points_checkpoint c) AS at) x
 $$;
 COMMENT ON FUNCTION health_ledger() IS 'for crm.health: how old the last verification and the last checkpoint are, and what was found';
 
@@ -190,6 +190,15 @@ $$;
 COMMENT ON FUNCTION health_archive() IS 'for crm.health: whether what is old enough was archived, and verified thereafter; ok where archive_points was never run';
 REVOKE EXECUTE ON FUNCTION health_archive() FROM PUBLIC;
 
+CREATE FUNCTION store_relations() RETURNS SETOF regclass
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $$
+    SELECT c.oid::regclass FROM pg_catalog.pg_class c
+    WHERE c.relnamespace = (SELECT s.relnamespace FROM pg_catalog.pg_class s WHERE s.oid = 'settings'::regclass) AND c.relkind = 'r'
+$$;
+COMMENT ON FUNCTION store_relations() IS 'the tables of the store';
+
 CREATE FUNCTION health_tables() RETURNS TABLE (subject text, state text, detail text)
 LANGUAGE sql STABLE
 SET search_path FROM CURRENT
@@ -197,8 +206,7 @@ AS $$
     WITH t AS MATERIALIZED (
         SELECT c.oid, c.relname, c.relkind, c.reltuples, pg_catalog.age(c.relfrozenxid) AS age, c.reloptions, pg_catalog.pg_relation_size(c.oid) AS size,
                u.n_live_tup, u.n_dead_tup, u.n_mod_since_analyze, u.n_ins_since_vacuum
-        FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_stat_user_tables u ON u.relid = c.oid
-        WHERE c.relnamespace = (SELECT s.relnamespace FROM pg_catalog.pg_class s WHERE s.oid = 'settings'::regclass) AND c.relkind = 'r')
+        FROM store_relations() h (relid) JOIN pg_catalog.pg_class c ON c.oid = h.relid LEFT JOIN pg_catalog.pg_stat_user_tables u ON u.relid = c.oid)
     SELECT 'bloat', CASE WHEN x.n = 0 THEN 'ok' ELSE 'attention' END,
            CASE WHEN x.n = 0 THEN 'no table with many dead rows' ELSE format('dead rows: %s; VACUUM them, and look for old snapshots', x.list) END
     FROM (SELECT count(*) AS n, string_agg(format('%s %s of %s', t.relname, t.n_dead_tup, t.n_live_tup + t.n_dead_tup), ', ' ORDER BY t.n_dead_tup DESC) AS list

@@ -13,15 +13,6 @@ AS $$
     SELECT NULL::value_fit
 $$;
 
-CREATE FUNCTION customer_360_row(customer_id bigint) RETURNS SETOF customer_360
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    RETURN QUERY SELECT v.* FROM customer_360 v WHERE v.customer_id = customer_360_row.customer_id;
-END
-$$;
-COMMENT ON FUNCTION customer_360_row(bigint) IS 'customer_360 of one customer';
 CREATE FUNCTION points_balance_row(customer_id bigint) RETURNS SETOF points_balance
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
@@ -103,3 +94,86 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION checkpoint_trees() IS 'the tree of each checkpoint in this part, from its leaves';
+
+-- The tables of this part: the shards and the copies that its views stand on.
+CREATE OR REPLACE FUNCTION store_relations() RETURNS SETOF regclass
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT k.oid::regclass
+    FROM pg_catalog.pg_class v
+    JOIN pg_catalog.pg_rewrite w ON w.ev_class = v.oid
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_catalog.pg_class k ON k.oid = d.refobjid AND k.relkind = 'r'
+    WHERE v.relnamespace = to_regnamespace(quote_ident(current_schema())) AND v.relkind = 'v';
+END
+$$;
+
+CREATE FUNCTION points_trigger_findings() RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A trigger of a shard has the number of the shard behind its name.
+    RETURN QUERY
+    SELECT format('trigger %s of %s is %s', w.trigger, w.shard,
+                  CASE t.tgenabled WHEN 'O' THEN 'enabled for origin only' WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'enabled for replica only' WHEN 'A' THEN 'enabled always' ELSE 'missing' END)
+    FROM (SELECT x.trigger, x.state, shard_of(x.name) AS shard
+          FROM (VALUES ('points_entry', 'points_gate', 'O'::"char"), ('points_entry', 'points_immutable_row', 'A'), ('points_entry', 'points_immutable_statement', 'A'),
+                       ('points_account', 'points_guard', 'O'), ('points_account', 'points_check_head', 'O'),
+                       ('points_checkpoint_leaf', 'points_immutable_row', 'A'), ('points_checkpoint_leaf', 'points_immutable_statement', 'A'),
+                       ('points_start', 'points_immutable_row', 'A'), ('points_start', 'points_immutable_statement', 'A'),
+                       ('points_entry_archive', 'points_immutable_row', 'A'), ('points_entry_archive', 'points_immutable_statement', 'A')) x (name, trigger, state)) w
+    JOIN pg_catalog.pg_class k ON k.oid = w.shard
+    LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = w.shard AND t.tgname = w.trigger || substring(k.relname FROM '_[0-9]+$')
+    WHERE t.tgenabled IS DISTINCT FROM w.state;
+END
+$$;
+COMMENT ON FUNCTION points_trigger_findings() IS 'triggers of this part''s share of the ledger that are not in their shipped state';
+
+CREATE FUNCTION own_columns(name text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute a WHERE a.attrelid = shard_of(own_columns.name) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '');
+END
+$$;
+COMMENT ON FUNCTION own_columns(text) IS 'the columns of a table of this part that are written';
+
+CREATE FUNCTION take_out_order(customer_id bigint, channel text, order_no text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    what jsonb := jsonb_build_object(
+        'purchase', (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('refunded', p.refunded - coalesce((SELECT sum(r.amount) FROM purchase_refund r
+                                                                                                            WHERE r.customer_id = $1 AND r.channel = $2 AND r.order_no = $3), 0)))
+                     FROM purchase p WHERE p.customer_id = $1 AND p.channel = $2 AND p.order_no = $3),
+        'purchase_item', (SELECT jsonb_agg(to_jsonb(t)) FROM purchase_item t WHERE t.customer_id = $1 AND t.channel = $2 AND t.order_no = $3),
+        'order_agent', (SELECT jsonb_agg(to_jsonb(g)) FROM order_agent g WHERE g.customer_id = $1 AND g.channel = $2 AND g.order_no = $3),
+        'purchase_refund', (SELECT jsonb_agg(to_jsonb(r)) FROM purchase_refund r WHERE r.customer_id = $1 AND r.channel = $2 AND r.order_no = $3));
+BEGIN
+    DELETE FROM purchase p WHERE p.customer_id = $1 AND p.channel = $2 AND p.order_no = $3;
+    RETURN what;
+END
+$$;
+COMMENT ON FUNCTION take_out_order(bigint, text, text) IS 'deletes an order and gives it, with its items, refunds and agents, for put_in_order in another part';
+
+CREATE FUNCTION put_in_order(customer_id bigint, what jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['purchase', 'purchase_item', 'order_agent', 'purchase_refund'] LOOP
+        EXECUTE format('INSERT INTO %1$I (%2$s) SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$I, (SELECT jsonb_agg(o || jsonb_build_object(''customer_id'', $1)) FROM jsonb_array_elements($2) o))',
+                       name, own_columns(name)) USING put_in_order.customer_id, CASE jsonb_typeof(what -> name) WHEN 'array' THEN what -> name ELSE '[]' END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION put_in_order(bigint, jsonb) IS 'makes an order that take_out_order has given one of this customer';
