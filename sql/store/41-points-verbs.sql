@@ -41,7 +41,6 @@ CREATE FUNCTION earn(customer_id bigint, points bigint, source text, reference t
                      as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'earn';
 COMMENT ON FUNCTION earn IS
 'gives a customer points. expires_at: null follows the program''s policy, infinity is never; available_at: pending until then, infinity until a mature entry. A repeat of (source, reference) answers with the first entry. Errors: CP002 other content, CP005 closed, CP006 overflow, CP008 no points';
@@ -51,7 +50,6 @@ CREATE FUNCTION redeem(customer_id bigint, points bigint, source text, reference
                        as_of timestamptz DEFAULT now(), note text DEFAULT NULL, detail jsonb DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'redeem';
 COMMENT ON FUNCTION redeem IS
 'spends points, those that expire first. A repeat of (source, reference) answers with the first entry. Errors: CP001 insufficient, CP002 other content, CP005 closed, CP011 the program is not redeemable';
@@ -61,7 +59,6 @@ CREATE FUNCTION hold(customer_id bigint, points bigint, source text, reference t
                      expires_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'hold';
 COMMENT ON FUNCTION hold IS
 'puts points aside until capture or release; at expires_at (null: the program''s hold_minutes) they go back by themselves. Errors as redeem, CP004 overdue when made';
@@ -71,7 +68,6 @@ CREATE FUNCTION capture(customer_id bigint, hold_reference text, points bigint D
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'capture';
 COMMENT ON FUNCTION capture IS
 'takes the points of a hold for good, the whole or a part; the rest goes back to its lots at once. Errors: CP001 more than held, CP003 already resolved, CP004 overdue, CP009 no such hold';
@@ -81,7 +77,6 @@ CREATE FUNCTION release(customer_id bigint, hold_reference text, source text DEF
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'release';
 COMMENT ON FUNCTION release IS
 'gives the points of a hold back to their lots. Errors: CP003 already resolved, CP004 overdue (they went back then), CP009 no such hold';
@@ -91,7 +86,6 @@ CREATE FUNCTION refund(customer_id bigint, earn_reference text, points bigint DE
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'refund';
 COMMENT ON FUNCTION refund IS
 'claws points back that an earning gave, all that are left of it or some: from its own lot first, then from others; what is not there is owed where the program allows debt, else recorded as shortfall. Give each further part of one earning a reference of its own. Errors: CP001 more than is left, CP009 no such earning';
@@ -101,7 +95,6 @@ CREATE FUNCTION restore(customer_id bigint, redeem_reference text, points bigint
                          as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'restore';
 COMMENT ON FUNCTION restore IS
 'gives redeemed points back, all or some, to the lots they came from; what has expired meanwhile expires at once, or lives restore_grace_days. Give each further part a reference of its own. Errors: CP001 more than is left, CP009 no such redemption';
@@ -111,7 +104,6 @@ CREATE FUNCTION mature(customer_id bigint, earn_reference text, source text DEFA
                          available_at timestamptz DEFAULT NULL, as_of timestamptz DEFAULT now(), note text DEFAULT NULL)
 RETURNS points_entry
 LANGUAGE crm_points SECURITY DEFINER
-SET search_path FROM CURRENT
 AS 'mature';
 COMMENT ON FUNCTION mature IS
 'makes the pending points of an earning available, at once or from available_at on. Errors: CP003 available already, CP009 no such earning';

@@ -524,7 +524,7 @@ ledger_insert(Ledger *ledger, List *entries)
 		return;
 	if (ledger_direct(ledger))
 	{
-		ledger_direct_insert(ledger, entries);
+		(void) ledger_direct_insert(ledger, entries, NULL);
 		return;
 	}
 	ledger_spi_begin(&spi);

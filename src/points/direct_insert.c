@@ -101,19 +101,21 @@ form_entry(Ledger *ledger, TupleDesc desc, const PointsEntry *entry, Datum *valu
 }
 
 /*
- * Put one entry into the table and its indexes
+ * Put one entry into the table and its indexes; gives its row
  */
-static void
+static HeapTuple
 insert_one(Ledger *ledger, Relation rel, const PointsEntry *entry, CommandId command)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
 	Datum *values = palloc0(sizeof(Datum) * desc->natts);
 	bool *nulls = palloc(sizeof(bool) * desc->natts);
+	HeapTuple row;
 	ListCell *cell;
 
 	memset(nulls, true, sizeof(bool) * desc->natts);
-	ExecStoreHeapTuple(form_entry(ledger, desc, entry, values, nulls), slot, true);
+	row = form_entry(ledger, desc, entry, values, nulls);
+	ExecStoreHeapTuple(row, slot, false);
 	table_tuple_insert(rel, slot, command, 0, NULL);
 	foreach (cell, ledger->indexes)
 	{
@@ -143,6 +145,7 @@ insert_one(Ledger *ledger, Relation rel, const PointsEntry *entry, CommandId com
 	ExecDropSingleTupleTableSlot(slot);
 	pfree(values);
 	pfree(nulls);
+	return row;
 }
 
 /*
@@ -227,23 +230,30 @@ insert_many(Ledger *ledger, Relation rel, List *entries, CommandId command)
 }
 
 /*
- * Put computed entries into the table
+ * Put computed entries into the table. Gives the row of one of them, when it was made by itself and is asked for; else NULL.
  */
-void
-ledger_direct_insert(Ledger *ledger, List *entries)
+HeapTuple
+ledger_direct_insert(Ledger *ledger, List *entries, const PointsEntry *asked)
 {
 	Relation rel = table_open(ledger->entries, RowExclusiveLock);
 	CommandId command = GetCurrentCommandId(true);
+	HeapTuple found = NULL;
 
 	if (ledger->indexes != NIL && list_length(entries) <= INSERT_SINGLY)
 	{
 		ListCell *cell;
 
 		foreach (cell, entries)
-			insert_one(ledger, rel, lfirst(cell), command);
+		{
+			HeapTuple row = insert_one(ledger, rel, lfirst(cell), command);
+
+			if (lfirst(cell) == asked)
+				found = row;
+		}
 	}
 	else
 		insert_many(ledger, rel, entries, command);
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
+	return found;
 }
