@@ -245,9 +245,9 @@ BEGIN ATOMIC
     CROSS JOIN customer_summary s
     LEFT JOIN (SELECT p.customer_id,
                       count(*) FILTER (WHERE p.order_at < v.lo_end) AS lo_orders,
-                      sum(p.net) FILTER (WHERE p.order_at < v.lo_end) AS lo_spend,
+                      money_sum(p.net) FILTER (WHERE p.order_at < v.lo_end) AS lo_spend,
                       count(*) FILTER (WHERE p.order_at >= v.lo_end) AS hi_orders,
-                      sum(p.net) FILTER (WHERE p.order_at >= v.lo_end) AS hi_spend
+                      money_sum(p.net) FILTER (WHERE p.order_at >= v.lo_end) AS hi_spend
                FROM (SELECT b.lo, b.hi, (date_trunc('month', b.lo AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS lo_end,
                             date_trunc('month', b.hi, 'UTC') AS hi_start
                      FROM (SELECT summary_window.as_of AS hi,
@@ -266,10 +266,10 @@ COMMENT ON VIEW customer_window IS 'orders and spend of each customer in the las
 -- Counting anew.
 
 CREATE VIEW purchase_total AS
-SELECT p.customer_id, count(p.order_at) AS order_count, sum(p.net) AS spend_total,
-       sum(CASE WHEN p.status IN ('paid', 'shipped', 'completed', 'refunded') THEN p.amount - p.net ELSE 0 END) AS refunded_total,
-       coalesce(sum(p.discount) FILTER (WHERE p.order_at IS NOT NULL), 0) AS discount_total,
-       coalesce(sum(p.cost) FILTER (WHERE p.order_at IS NOT NULL), 0) AS cost_total,
+SELECT p.customer_id, count(p.order_at) AS order_count, money_sum(p.net) AS spend_total,
+       money_sum(CASE WHEN p.status IN ('paid', 'shipped', 'completed', 'refunded') THEN p.amount - p.net ELSE 0 END) AS refunded_total,
+       coalesce(money_sum(p.discount) FILTER (WHERE p.order_at IS NOT NULL), 0) AS discount_total,
+       coalesce(money_sum(p.cost) FILTER (WHERE p.order_at IS NOT NULL), 0) AS cost_total,
        min(p.order_at) AS first_order_at, max(p.order_at) AS last_order_at,
        purchase_months_agg(p.order_at, p.net) AS months
 FROM purchase p

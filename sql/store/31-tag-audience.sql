@@ -161,6 +161,8 @@ COMMENT ON PROCEDURE fold_tag_audience(regclass) IS
 CREATE FUNCTION check_tag_audience() RETURNS TABLE (tag text, chunk bigint, missing audience, surplus audience)
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT
+-- The planner cannot know that there are few tags, and would sort all of everybody's.
+SET enable_sort = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -178,6 +180,8 @@ COMMENT ON FUNCTION check_tag_audience() IS 'recounts every tag in the caller''s
 CREATE FUNCTION recount_tag_audience() RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+-- The planner cannot know that there are few tags, and would sort all of everybody's.
+SET enable_sort = off
 AS $$
 BEGIN
     LOCK TABLE customer IN SHARE ROW EXCLUSIVE MODE;

@@ -1,5 +1,23 @@
 -- Checkpoints and proofs of the ledger.
 
+CREATE VIEW points_unchecked AS
+-- Found in the order of the table and sorted then: mostly they are few, and reading all accounts in the order of the key costs more.
+WITH u AS MATERIALIZED (
+    SELECT a.customer_id, a.program, a.seq, a.head
+    FROM points_account a
+    WHERE a.seq > 0 AND a.seq IS DISTINCT FROM (SELECT l.seq FROM points_checkpoint_leaf l
+                                                WHERE l.customer_id = a.customer_id AND l.program = a.program
+                                                ORDER BY l.checkpoint DESC LIMIT 1)
+)
+SELECT u.customer_id, u.program, row_number() OVER (ORDER BY u.customer_id, u.program) - 1 AS leaf, u.seq, u.head
+FROM u;
+COMMENT ON VIEW points_unchecked IS 'accounts that changed since the last checkpoint: what the next one is made of';
+COMMENT ON COLUMN points_unchecked.customer_id IS 'the customer';
+COMMENT ON COLUMN points_unchecked.program IS 'the program';
+COMMENT ON COLUMN points_unchecked.leaf IS 'place in the tree of a checkpoint taken now';
+COMMENT ON COLUMN points_unchecked.seq IS 'number of the last entry';
+COMMENT ON COLUMN points_unchecked.head IS 'its hash';
+
 CREATE FUNCTION points_checkpoint() RETURNS points_checkpoint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -11,20 +29,14 @@ BEGIN
     -- One at a time; the statement below then sees all that is committed, in one snapshot.
     LOCK TABLE points_checkpoint IN SHARE ROW EXCLUSIVE MODE;
     SELECT * INTO last FROM points_checkpoint ORDER BY checkpoint DESC LIMIT 1;
-    WITH now_heads AS MATERIALIZED (
-        SELECT a.customer_id, a.program, a.seq, a.head FROM points_account a WHERE a.seq > 0
-    ), changed AS MATERIALIZED (
-        SELECT h.*, row_number() OVER (ORDER BY h.customer_id, h.program) - 1 AS leaf
-        FROM now_heads h
-        LEFT JOIN LATERAL (SELECT l.seq FROM points_checkpoint_leaf l
-                           WHERE l.customer_id = h.customer_id AND l.program = h.program
-                           ORDER BY l.checkpoint DESC LIMIT 1) b ON true
-        WHERE h.seq IS DISTINCT FROM b.seq
+    -- The accounts are counted apart: keeping a copy of all to be counted costs more than reading them again.
+    WITH changed AS MATERIALIZED (
+        SELECT u.* FROM points_unchecked u
     ), totals AS (
-        SELECT coalesce(last.checkpoint, 0) + 1 AS checkpoint, clock_timestamp() AS taken_at,
-               (SELECT count(*) FROM now_heads) AS accounts, (SELECT coalesce(sum(seq), 0) FROM now_heads) AS entries,
+        SELECT coalesce(last.checkpoint, 0) + 1 AS checkpoint, clock_timestamp() AS taken_at, n.accounts, n.entries,
                (SELECT count(*) FROM changed) AS changed,
                crm.merkle_root((SELECT coalesce(array_agg(crm.points_leaf(c.customer_id, c.program, c.seq, c.head) ORDER BY c.leaf), '{}') FROM changed c)) AS tree_root
+        FROM (SELECT count(*) AS accounts, coalesce(sum(a.seq), 0) AS entries FROM points_account a WHERE a.seq > 0) n
     ), made AS (
         INSERT INTO points_checkpoint (checkpoint, taken_at, accounts, entries, changed, tree_root, root)
         SELECT t.checkpoint, t.taken_at, t.accounts, t.entries, t.changed, t.tree_root,

@@ -291,18 +291,18 @@ BEGIN ATOMIC
           FROM customer_summary s CROSS JOIN (SELECT year_before(tier_figures_at.as_of) AS year_start OFFSET 0) y
           WHERE s.customer_id > tier_figures_at.after_id AND s.customer_id <= tier_figures_at.last_id AND s.first_order_at <= tier_figures_at.as_of
           OFFSET 0) i
-    LEFT JOIN LATERAL (SELECT count(*) AS order_count, sum(p.net) AS spend_total, sum(coalesce(p.cost, 0)) AS cost_total, max(p.order_at) AS last_order_at,
+    LEFT JOIN LATERAL (SELECT count(*) AS order_count, money_sum(p.net) AS spend_total, money_sum(coalesce(p.cost, 0)) AS cost_total, max(p.order_at) AS last_order_at,
                               count(*) FILTER (WHERE p.order_at > i.year_start) AS orders_12m,
-                              sum(p.net) FILTER (WHERE p.order_at > i.year_start) AS spend_12m
+                              money_sum(p.net) FILTER (WHERE p.order_at > i.year_start) AS spend_12m
                        FROM purchase p
                        WHERE p.customer_id = i.customer_id AND p.order_at <= tier_figures_at.as_of AND i.past) p ON true
-    LEFT JOIN (SELECT p.customer_id, count(*) AS orders, sum(p.net) AS spend
+    LEFT JOIN (SELECT p.customer_id, count(*) AS orders, money_sum(p.net) AS spend
                FROM purchase p
                WHERE p.customer_id > tier_figures_at.after_id AND p.customer_id <= tier_figures_at.last_id
                  AND p.order_at > (SELECT year_before(tier_figures_at.as_of)) AND p.order_at <= tier_figures_at.as_of
                  AND p.order_at < (SELECT (date_trunc('month', year_before(tier_figures_at.as_of) AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC')
                GROUP BY p.customer_id) e ON e.customer_id = i.customer_id
-    LEFT JOIN (SELECT c.customer_id, count(*) AS orders, sum(p.net) AS spend
+    LEFT JOIN (SELECT c.customer_id, count(*) AS orders, money_sum(p.net) AS spend
                FROM (SELECT c.customer_id,
                             CASE s.tier_window WHEN 'anniversary' THEN window_start(tier_figures_at.as_of, c.joined_at)
                                                ELSE (SELECT window_start(tier_figures_at.as_of, NULL)) END AS start

@@ -40,7 +40,7 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
        round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
        round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
-       round(o.promoted::numeric / nullif(o.counted, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
+       round(o.promoted::numeric / nullif(s.order_count, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
        n.views_30d, n.carts_30d,
        round(e.views::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
        round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
@@ -78,7 +78,7 @@ CROSS JOIN customer_360_basis l
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE s.first_order_at <= l.year_start AND p.order_at > l.year_start AND p.order_at < l.edge_end
                                   OR s.last_order_at > now() AND p.order_at >= l.month_start AND p.order_at <= now()) AS orders,
-           sum(p.net) FILTER (WHERE s.first_order_at <= l.year_start AND p.order_at > l.year_start AND p.order_at < l.edge_end
+           money_sum(p.net) FILTER (WHERE s.first_order_at <= l.year_start AND p.order_at > l.year_start AND p.order_at < l.edge_end
                                     OR s.last_order_at > now() AND p.order_at >= l.month_start AND p.order_at <= now()) AS spend
     FROM purchase p
     WHERE p.customer_id = s.customer_id
@@ -110,9 +110,8 @@ LEFT JOIN LATERAL (
                        l.value_limits) AS value_class
     HAVING true) y ON true
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
-           count(p.order_at) AS counted, count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted,
-           (array_agg(p.channel ORDER BY p.order_no) FILTER (WHERE p.order_at = s.last_order_at))[1] AS last_channel,
+    SELECT count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, money_sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
+           count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted, latest(p.channel, p.order_at, p.order_no) AS last_channel,
            buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7)
                FILTER (WHERE p.order_at <= now()) AS b
     FROM purchase p
@@ -158,14 +157,15 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        round(s.spend_total / nullif(s.order_count, 0), 4) AS avg_order,
        w.orders AS orders_12m, w.spend AS spend_12m,
        round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
-       coalesce(o.orders_window, 0) AS orders_window, coalesce(o.spend_window, 0) AS spend_window,
+       CASE WHEN l.tier_window = 'anniversary' THEN coalesce(x.orders_window, 0) ELSE coalesce(o.orders_window, 0) END AS orders_window,
+       CASE WHEN l.tier_window = 'anniversary' THEN coalesce(x.spend_window, 0) ELSE coalesce(o.spend_window, 0) END AS spend_window,
        s.first_order_at, s.last_order_at,
        l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
        round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
        s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
        round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
        round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
-       round(o.promoted::numeric / nullif(o.counted, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
+       round(o.promoted::numeric / nullif(s.order_count, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
        coalesce(n.views_30d, 0) AS views_30d, coalesce(n.carts_30d, 0) AS carts_30d,
        round(coalesce(e.views, 0)::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
        round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
@@ -196,9 +196,9 @@ JOIN customer_summary s ON s.customer_id = c.customer_id
 -- A hash join, so that a worker reads the settings once.
 JOIN customer_360_basis l ON l.here = (c.status <> 'merged')
 LEFT JOIN (SELECT p.customer_id,
-                  count(*) FILTER (WHERE p.order_at < l.edge_end) AS edge_orders, sum(p.net) FILTER (WHERE p.order_at < l.edge_end) AS edge_spend,
-                  count(*) FILTER (WHERE p.order_at >= l.month_start) AS month_orders, sum(p.net) FILTER (WHERE p.order_at >= l.month_start) AS month_spend
-           FROM purchase p CROSS JOIN customer_360_basis l
+                  count(*) FILTER (WHERE p.order_at < l.edge_end) AS edge_orders, money_sum(p.net) FILTER (WHERE p.order_at < l.edge_end) AS edge_spend,
+                  count(*) FILTER (WHERE p.order_at >= l.month_start) AS month_orders, money_sum(p.net) FILTER (WHERE p.order_at >= l.month_start) AS month_spend
+           FROM purchase p JOIN customer_360_basis l ON l.here = (p.order_at IS NOT NULL)
            WHERE p.order_at > l.year_start AND p.order_at < l.edge_end OR p.order_at >= l.month_start AND p.order_at <= now()
            GROUP BY p.customer_id) d ON d.customer_id = c.customer_id
 CROSS JOIN LATERAL (
@@ -226,28 +226,27 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
                        l.value_limits) AS value_class) v
+-- Everything that is counted from all orders, in one pass over them; what no column asks for is not counted.
 LEFT JOIN (SELECT p.customer_id,
-                  count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
-                  count(p.order_at) AS counted, count(p.order_at) FILTER (WHERE p.discount > 0) AS promoted,
-                  (min(ARRAY[p.order_no, p.channel]) FILTER (WHERE p.order_at = s.last_order_at))[2] AS last_channel
-           FROM purchase p JOIN customer_summary s ON s.customer_id = p.customer_id JOIN customer c ON c.customer_id = p.customer_id
-           CROSS JOIN customer_360_basis l
-           CROSS JOIN LATERAL (SELECT CASE l.tier_window
-                      WHEN 'anniversary' THEN last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
-                      ELSE l.window_start END AS window_start) x
+                  count(*) FILTER (WHERE p.order_at > l.window_start) AS orders_window, money_sum(p.net) FILTER (WHERE p.order_at > l.window_start) AS spend_window,
+                  count(*) FILTER (WHERE p.discount > 0) AS promoted, latest(p.channel, p.order_at, p.order_no) AS last_channel,
+                  buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7) FILTER (WHERE p.order_at <= now()) AS b
+           FROM purchase p JOIN customer_360_basis l ON l.here = (p.order_at IS NOT NULL)
            GROUP BY p.customer_id) o ON o.customer_id = c.customer_id
-LEFT JOIN (SELECT p.customer_id, buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7) AS b
-           FROM purchase p CROSS JOIN customer_360_basis l
-           WHERE p.order_at <= now()
-           GROUP BY p.customer_id) h ON h.customer_id = c.customer_id
+-- Where the window begins with each customer's own year; nothing is read where it does not.
+LEFT JOIN (SELECT p.customer_id, count(*) AS orders_window, money_sum(p.net) AS spend_window
+           FROM purchase p JOIN customer c ON c.customer_id = p.customer_id
+           JOIN customer_360_basis l ON l.here = (p.order_at IS NOT NULL) AND l.tier_window = 'anniversary'
+           WHERE p.order_at > last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
+           GROUP BY p.customer_id) x ON x.customer_id = c.customer_id
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (h.b).x, (h.b).t_x, (h.b).t)
-                ELSE p_alive(l.pareto_nbd, (h.b).x, (h.b).t_x, (h.b).t) END AS p_alive,
-           CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t)
-                ELSE expected_purchases(l.pareto_nbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t) END AS expected_orders_12m,
+    SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (o.b).x, (o.b).t_x, (o.b).t)
+                ELSE p_alive(l.pareto_nbd, (o.b).x, (o.b).t_x, (o.b).t) END AS p_alive,
+           CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t)
+                ELSE expected_purchases(l.pareto_nbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t) END AS expected_orders_12m,
            round(CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL
-                      WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
-                      ELSE clv(l.pareto_nbd, l.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv) z
+                      WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
+                      ELSE clv(l.pareto_nbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv) z
 LEFT JOIN (SELECT t.customer_id, (array_agg(t.category ORDER BY t.amount DESC, t.category) FILTER (WHERE t.category IS NOT NULL))[1] AS top_category,
                   round(max(t.amount) / nullif(sum(t.amount), 0), 4) AS top_category_share
            FROM (SELECT i.customer_id, i.category, sum(i.amount) AS amount FROM purchase_item i GROUP BY i.customer_id, i.category) t
