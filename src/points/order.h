@@ -110,6 +110,7 @@ typedef struct OrderFacts
 	TimestampTz at;
 	bool tier_known;
 	const char *tier;
+	bool birthday_asked; /* of the contact, which may leave it unknown */
 	bool birthday_known;
 	bool birthday_month;
 } OrderFacts;
@@ -142,6 +143,8 @@ typedef struct OrderRules
 	AttrNumber change_no;
 	AttrNumber change_reason;
 	AttrNumber change_tier;
+	AttrNumber birth_date; /* of contact; 0 where SQL has to read it */
+	AttrNumber birth_calendar;
 	pg_tz *zone;
 	bool marks; /* is there any multiplier of lines? */
 	MemoryContext context;

@@ -129,47 +129,72 @@ tier_then(OrderRules *store, Relation purchase, OrderFacts *facts)
 	return facts->tier;
 }
 
-/*
- * Is it known without SQL whether a day is in the month of birth, and is it? SQL knows of the lunar calendar.
- */
-static bool
-read_birthday(Oid relid, int64 customer_id, DateADT day, bool *is_month)
+/* Is the order in the month of birth? What is not yet known, SQL knows, which knows the lunar calendar. */
+typedef enum BirthdayMonth
 {
-	AttrNumber date_column = get_attnum(relid, "birth_date");
-	AttrNumber calendar_column = get_attnum(relid, "birth_calendar");
+	BIRTHDAY_UNKNOWN,
+	BIRTHDAY_OTHER_MONTH,
+	BIRTHDAY_MONTH
+} BirthdayMonth;
+
+/*
+ * Is the day in the month of birth, as far as that is known without SQL?
+ */
+static BirthdayMonth
+read_birthday(const OrderRules *store, int64 customer_id, DateADT day)
+{
 	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	CustomerScan contacts = {0};
-	bool known;
+	BirthdayMonth answer = BIRTHDAY_UNKNOWN;
 
-	*is_month = false;
-	customer_scan_open(&contacts, relid, snapshot);
-	known = contacts.index != NULL && date_column > 0 && calendar_column > 0 &&
-			TupleDescAttr(RelationGetDescr(contacts.rel), date_column - 1)->atttypid == DATEOID &&
-			TupleDescAttr(RelationGetDescr(contacts.rel), calendar_column - 1)->atttypid == TEXTOID;
-	if (known && customer_scan_find(&contacts, customer_id))
+	customer_scan_open(&contacts, store->kept.tables[TABLE_CONTACT], snapshot);
+	if (contacts.index != NULL && store->birth_date > 0 && store->birth_calendar > 0)
 	{
-		bool no_date;
-		bool no_calendar;
-		DateADT born = DatumGetDateADT(slot_getattr(contacts.slot, date_column, &no_date));
-		Datum calendar = slot_getattr(contacts.slot, calendar_column, &no_calendar);
-
-		if (!no_date && !no_calendar && !DATE_NOT_FINITE(born))
+		answer = BIRTHDAY_OTHER_MONTH;
+		if (customer_scan_find(&contacts, customer_id))
 		{
-			int year;
-			int month;
-			int month_now;
-			int day_of_month;
+			bool no_date;
+			bool no_calendar;
+			DateADT born = DatumGetDateADT(slot_getattr(contacts.slot, store->birth_date, &no_date));
+			Datum calendar = slot_getattr(contacts.slot, store->birth_calendar, &no_calendar);
 
-			j2date(born + POSTGRES_EPOCH_JDATE, &year, &month, &day_of_month);
-			j2date(day + POSTGRES_EPOCH_JDATE, &year, &month_now, &day_of_month);
-			*is_month = month == month_now;
-			known = strcmp(TextDatumGetCString(calendar), "lunar") != 0;
+			if (!no_date && !no_calendar && !DATE_NOT_FINITE(born))
+			{
+				int year;
+				int month;
+				int this_month;
+				int day_of_month;
+
+				j2date(born + POSTGRES_EPOCH_JDATE, &year, &month, &day_of_month);
+				j2date(day + POSTGRES_EPOCH_JDATE, &year, &this_month, &day_of_month);
+				if (strcmp(TextDatumGetCString(calendar), "lunar") == 0)
+					answer = BIRTHDAY_UNKNOWN;
+				else if (month == this_month)
+					answer = BIRTHDAY_MONTH;
+			}
+			ExecClearTuple(contacts.slot);
 		}
-		ExecClearTuple(contacts.slot);
 	}
 	customer_scan_close(&contacts);
 	UnregisterSnapshot(snapshot);
-	return known;
+	return answer;
+}
+
+/*
+ * Is it certain, and cheaply known, that the order falls into another month than that of birth?
+ */
+static bool
+other_month(OrderRules *store, OrderFacts *facts)
+{
+	if (!facts->birthday_known && !facts->birthday_asked && store->zone != NULL)
+	{
+		BirthdayMonth answer = read_birthday(store, facts->customer_id, local_day(facts->at, store->zone));
+
+		facts->birthday_asked = true;
+		facts->birthday_known = answer != BIRTHDAY_UNKNOWN;
+		facts->birthday_month = answer == BIRTHDAY_MONTH;
+	}
+	return facts->birthday_known && !facts->birthday_month;
 }
 
 /*
@@ -183,12 +208,10 @@ birthday_month(OrderRules *store, Relation purchase, OrderFacts *facts)
 	bool isnull;
 	Datum value;
 
-	if (facts->birthday_known || store->zone == NULL)
+	if (other_month(store, facts) || facts->birthday_known || store->zone == NULL)
 		return facts->birthday_month;
 	facts->birthday_known = true;
 	values[1] = DateADTGetDatum(local_day(facts->at, store->zone));
-	if (read_birthday(store->kept.tables[TABLE_CONTACT], facts->customer_id, DatumGetDateADT(values[1]), &facts->birthday_month))
-		return facts->birthday_month;
 	if (store->birthday == NULL || !SPI_plan_is_valid(store->birthday))
 		order_plan(
 			&store->birthday,
@@ -257,8 +280,12 @@ order_judge(OrderRules *store, Relation purchase, const OrderRule *rule, OrderFa
 	foreach (cell, store->benefits)
 	{
 		OrderBenefit *benefit = lfirst(cell);
-		const char *tier = tier_then(store, purchase, facts);
+		const char *tier;
 
+		/* Eleven of twelve benefits for birthdays end here. */
+		if (benefit->birthday_month && other_month(store, facts))
+			continue;
+		tier = tier_then(store, purchase, facts);
 		if (tier == NULL || strcmp(benefit->tier, tier) != 0 || (benefit->birthday_month && !birthday_month(store, purchase, facts)))
 			continue;
 		judged->times = lappend(judged->times, &benefit->times);

@@ -240,6 +240,17 @@ read_settings(OrderRules *store)
 }
 
 /*
+ * Number of a column; 0 when it is not there or of another type
+ */
+static AttrNumber
+column_of_type(Oid relid, const char *name, Oid type)
+{
+	AttrNumber column = get_attnum(relid, name);
+
+	return column > 0 && get_atttype(relid, column) == type ? column : 0;
+}
+
+/*
  * Read the rules of a store
  */
 static void
@@ -261,10 +272,12 @@ load(OrderRules *store)
 		read_multipliers(store);
 		read_benefits(store);
 		read_settings(store);
-		store->change_at = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "at");
-		store->change_no = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "change_no");
-		store->change_reason = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "reason");
-		store->change_tier = get_attnum(store->kept.tables[TABLE_TIER_CHANGE], "to_tier");
+		store->change_at = column_of_type(store->kept.tables[TABLE_TIER_CHANGE], "at", TIMESTAMPTZOID);
+		store->change_no = column_of_type(store->kept.tables[TABLE_TIER_CHANGE], "change_no", INT4OID);
+		store->change_reason = column_of_type(store->kept.tables[TABLE_TIER_CHANGE], "reason", TEXTOID);
+		store->change_tier = column_of_type(store->kept.tables[TABLE_TIER_CHANGE], "to_tier", TEXTOID);
+		store->birth_date = column_of_type(store->kept.tables[TABLE_CONTACT], "birth_date", DATEOID);
+		store->birth_calendar = column_of_type(store->kept.tables[TABLE_CONTACT], "birth_calendar", TEXTOID);
 		SPI_finish();
 	}
 	PG_CATCH();
