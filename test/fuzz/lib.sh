@@ -30,7 +30,7 @@ fuzz() {
 	[ "$(cat "$work/$target.status")" = 0 ] || status=1
 	[ "$found" = 0 ] || status=1
 	[ -z "${FUZZ_TABLE:-}" ] || awk -v t="$target" -v r="${runs:-0}" -v s=$((ended - started)) -v c="$cpu" -v p="${places:-0}" -v f="$found" \
-		'BEGIN { printf "| %s | %.1f million | %.1f | %.1f | %d | %s |\n", t, r / 1e6, s / 60, c / 60, p, f ? f : "nothing" }' >>"$FUZZ_TABLE"
+		'BEGIN { printf "| %s | %s | %.1f | %.1f | %d | %s |\n", t, r < 1e5 ? r : sprintf("%.1f million", r / 1e6), s / 60, c / 60, p, f ? f : "nothing" }' >>"$FUZZ_TABLE"
 	if [ "$found" = 0 ]; then echo "$target: executions ${runs:-0}, nothing found"; else echo "$target: executions ${runs:-0}, FOUND SOMETHING, see $work"; fi
 }
 dict=
