@@ -9,7 +9,8 @@ BEGIN
         FROM (VALUES ('customer_360_at', 'customer_360'), ('value_ranking', 'customer_360'), ('buyer_rfm_values', 'customer_360'), ('customer_rfm_at', 'customer_360'),
                      ('buyer_history', 'customer_360'), ('customer_value', 'customer_360'), ('points_leaderboard', 'points_entry'), ('game_leaderboard', 'game_play'),
                      ('activity_leaderboard', 'activity_member'), ('points_verify_since', 'points_checkpoint_leaf'), ('points_verify_checkpoints', 'points_checkpoint_leaf'),
-                     ('points_proof', 'points_checkpoint_leaf')) v (name, relation)
+                     ('points_proof', 'points_checkpoint_leaf'), ('points_verify_rows', 'points_entry'),
+                     ('change_feed', 'change_event'), ('change_lag_rows', 'change_lag')) v (name, relation)
         JOIN pg_catalog.pg_proc p ON p.proname = v.name AND p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', f.routine);

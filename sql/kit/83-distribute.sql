@@ -247,7 +247,9 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %I.part_key IS %L', store, 'the rows of store_part on every node, with the place of each part in the order of hashes');
     EXECUTE format('CREATE TABLE %I.points_checkpoint_part (checkpoint bigint, place bigint, part bigint NOT NULL, changed bigint NOT NULL, root bytea NOT NULL, PRIMARY KEY (checkpoint, place))', store);
     EXECUTE format('COMMENT ON TABLE %I.points_checkpoint_part IS %L', store, 'the trees of a checkpoint, one a part: points_checkpoint.tree_root is the root over theirs');
-    EXECUTE format('ALTER TABLE %1$I.part_statement OWNER TO %2$I; ALTER TABLE %1$I.store_part OWNER TO %2$I; ALTER TABLE %1$I.part_key OWNER TO %2$I; ALTER TABLE %1$I.points_checkpoint_part OWNER TO %2$I', store, pg_get_userbyid(owner));
+    EXECUTE format('CREATE TABLE %I.change_position (consumer text, part bigint, txid xid8 NOT NULL, event_id bigint NOT NULL, PRIMARY KEY (consumer, part))', store);
+    EXECUTE format('COMMENT ON TABLE %I.change_position IS %L', store, 'up to which event of each part a reader of the change feed has acknowledged');
+    EXECUTE format('ALTER TABLE %1$I.change_position OWNER TO %2$I; ALTER TABLE %1$I.part_statement OWNER TO %2$I; ALTER TABLE %1$I.store_part OWNER TO %2$I; ALTER TABLE %1$I.part_key OWNER TO %2$I; ALTER TABLE %1$I.points_checkpoint_part OWNER TO %2$I', store, pg_get_userbyid(owner));
     EXECUTE format('INSERT INTO %I.part_statement SELECT s.n, s.statement FROM crm.part_statements(%L) s', store, store);
 
     -- Rows are copied to the shards as they are: no trigger fires for them.

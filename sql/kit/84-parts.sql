@@ -89,6 +89,56 @@ END
 $$;
 COMMENT ON FUNCTION part_reads_only() IS 'trigger INSTEAD OF INSERT OR UPDATE OR DELETE, in the parts of a distributed store: keeps the copies of a table alike';
 
+CREATE FUNCTION part_triggers(store text, part bigint) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    schema text := crm.part_schema(store, part);
+    customer regclass := format('%I.%I', store, 'customer_' || part)::regclass;
+    t record;
+    steps text[] := '{}';
+BEGIN
+    FOR t IN
+        SELECT g.tgname, k.oid::regclass AS shard, pg_get_triggerdef(g.oid) AS definition, p.proname, s.nspname,
+               CASE g.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'D' THEN 'DISABLE' END AS state
+        FROM (SELECT DISTINCT crm.shard_sibling(customer, x.relname) AS oid
+              FROM pg_class x JOIN pg_attribute a ON a.attrelid = x.oid AND a.attname = 'customer_id' AND NOT a.attisdropped
+              WHERE x.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND x.relkind IN ('r', 'p') AND crm.is_distributed(x.oid)
+                AND x.relname NOT IN ('identity', 'order_claim', 'reward_code', 'part_key') AND NOT crm.is_shard(x.oid)) h
+        JOIN pg_class k ON k.oid = h.oid
+        JOIN pg_trigger g ON g.tgrelid = k.oid AND NOT g.tgisinternal
+        JOIN pg_proc p ON p.oid = g.tgfoid
+        JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+        JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN (store, schema)
+    LOOP
+        steps := steps || format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.shard)
+                 || replace(t.definition, format(' EXECUTE FUNCTION %I.%I(', t.nspname, t.proname), format(' EXECUTE FUNCTION %I.%I(', schema, t.proname));
+        IF t.state IS NOT NULL THEN
+            steps := steps || format('ALTER TABLE %s %s TRIGGER %I', t.shard, t.state, t.tgname);
+        END IF;
+    END LOOP;
+    RETURN steps;
+END
+$$;
+COMMENT ON FUNCTION part_triggers(text, bigint) IS 'the statements by which triggers of the shards of a part that ask the store by its names call the functions of the part';
+
+CREATE FUNCTION point_triggers(store text, part bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    step text;
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
+    FOREACH step IN ARRAY crm.part_triggers(store, part) LOOP
+        EXECUTE step;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION point_triggers(text, bigint) IS 'lets the triggers of the shards of a part call the functions of the part, after some were made: run there, with the caller''s rights';
+
 CREATE FUNCTION make_part(store text, part bigint) RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -106,30 +156,11 @@ DECLARE
     remaining text[];
     step text;
     columns text;
-    triggers text[] := '{}';
+    triggers text[];
 BEGIN
     PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
     EXECUTE format('SELECT array_agg(s.statement ORDER BY s.n) FROM %s s', crm.shard_sibling(customer, 'part_statement')) INTO statements;
-    -- A trigger of a shard that asks the store by its names has to ask this part of it.
-    FOR t IN
-        SELECT g.tgname, k.relname, k.oid, pg_get_triggerdef(g.oid) AS definition, p.proname, s.nspname,
-               CASE g.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'D' THEN 'DISABLE' END AS state
-        FROM (SELECT DISTINCT crm.shard_sibling(customer, x.relname) AS oid
-              FROM pg_class x JOIN pg_attribute a ON a.attrelid = x.oid AND a.attname = 'customer_id' AND NOT a.attisdropped
-              WHERE x.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND x.relkind IN ('r', 'p') AND crm.is_distributed(x.oid)
-                AND x.relname NOT IN ('identity', 'order_claim', 'reward_code', 'part_key') AND NOT crm.is_shard(x.oid)) h
-        JOIN pg_class k ON k.oid = h.oid
-        JOIN pg_trigger g ON g.tgrelid = k.oid AND NOT g.tgisinternal
-        JOIN pg_proc p ON p.oid = g.tgfoid
-        JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
-        JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN (store, schema)
-    LOOP
-        triggers := triggers || format('DROP TRIGGER IF EXISTS %I ON %s', t.tgname, t.oid::regclass)
-                    || replace(t.definition, format(' EXECUTE FUNCTION %I.%I(', t.nspname, t.proname), format(' EXECUTE FUNCTION %I.%I(', schema, t.proname));
-        IF t.state IS NOT NULL THEN
-            triggers := triggers || format('ALTER TABLE %s %s TRIGGER %I', t.oid::regclass, t.state, t.tgname);
-        END IF;
-    END LOOP;
+    triggers := crm.part_triggers(store, part);
     EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', schema);
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION %I', schema, owner);
     EXECUTE format('COMMENT ON SCHEMA %I IS %L', schema, format('a part of the distributed store %I', store));

@@ -35,7 +35,7 @@ DECLARE
     -- The arguments: the key's columns that may be shown, and the whole key, by which old and new rows are matched.
     shown text[] := TG_ARGV[0]::text[];
     whole text[] := TG_ARGV[1]::text[];
-    -- And the whole's name, for statements that name a partition.
+    -- And the whole's name, for statements that name a partition, and for shards.
     of_table text := coalesce(nullif(TG_ARGV[2], ''), TG_TABLE_NAME);
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
@@ -119,7 +119,7 @@ BEGIN
                 USING ERRCODE = 'invalid_table_definition', HINT = 'The feed names rows by their primary key.';
         END IF;
         shown := coalesce(shown, '{}');
-        root := CASE WHEN crm.is_partitioned(tab) THEN name ELSE '' END;
+        root := CASE WHEN crm.is_partitioned(tab) OR crm.is_distributed(tab) THEN name ELSE '' END;
         PERFORM unwatch_changes(ARRAY[name]);
         EXECUTE format('CREATE TRIGGER change_feed_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);
         EXECUTE format('CREATE TRIGGER change_feed_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION change_seen(%L, %L, %L)', tab, shown, whole, root);

@@ -238,6 +238,7 @@ extern bool ledger_leaf_keeps(Relation whole, Relation leaf, int64 customer_id);
 extern void ledger_spi_begin(LedgerSpi *spi);
 extern void ledger_spi_end(LedgerSpi *spi);
 extern SPIPlanPtr ledger_prepare(const char *sql, int count, Oid *types);
+extern SPIPlanPtr ledger_prepare_custom(const char *sql, int count, Oid *types);
 extern void ledger_run(Ledger *ledger, SPIPlanPtr plan, Datum *values, const char *nulls, int expected);
 
 /* account.c */

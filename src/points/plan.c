@@ -28,17 +28,32 @@ ledger_spi_end(LedgerSpi *spi)
 	SPI_finish();
 }
 
+static SPIPlanPtr
+prepare(const char *sql, int count, Oid *types, int options)
+{
+	SPIPlanPtr plan = SPI_prepare_cursor(sql, count, types, options);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare a statement of the ledger: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
 /*
  * Make a saved plan with a generic execution plan
  */
 SPIPlanPtr
 ledger_prepare(const char *sql, int count, Oid *types)
 {
-	SPIPlanPtr plan = SPI_prepare_cursor(sql, count, types, CURSOR_OPT_GENERIC_PLAN);
+	return prepare(sql, count, types, CURSOR_OPT_GENERIC_PLAN);
+}
 
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare a statement of the ledger: %s", SPI_result_code_string(SPI_result));
-	return plan;
+/*
+ * The same, planned by the values given as long as that is the cheaper
+ */
+SPIPlanPtr
+ledger_prepare_custom(const char *sql, int count, Oid *types)
+{
+	return prepare(sql, count, types, 0);
 }
 
 /*

@@ -62,7 +62,13 @@ run_plan(Movement *movement, int which, const char *sql, int count, Oid *types, 
 							 0,
 							 false);
 	if (ledger->verb[which] == NULL)
-		ledger->verb[which] = ledger_prepare(store_query(movement->rel, sql), count, types);
+	{
+		const char *query = store_query(movement->rel, sql);
+
+		/* Citus plans what is more than a row of one node by the values given. */
+		ledger->verb[which] = store_is_distributed(RelationGetRelid(movement->rel)) ? ledger_prepare_custom(query, count, types)
+																				   : ledger_prepare(query, count, types);
+	}
 	ledger_run(ledger, ledger->verb[which], values, nulls, expected);
 }
 

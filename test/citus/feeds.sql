@@ -117,3 +117,71 @@ SELECT customer_id, field, action, source FROM contact_change WHERE customer_id 
 CALL verify_store();
 SELECT state, done, total, cursor FROM job_progress WHERE job = 'verify_store';
 SELECT subject, state, regexp_replace(detail, '20[0-9: -]{14}', 'today') FROM crm.health(:'store') WHERE subject ~ 'backlog|bloat|statistics|verified|change feed|overdue' ORDER BY 1;
+
+\echo change_feed
+SELECT watch_changes('{nothing}');
+SELECT watch_changes('{customer,contact,purchase,points_entry}');
+SELECT * FROM watched_table ORDER BY 1;
+SELECT reset_changes('late');
+INSERT INTO customer (customer_id, region) SELECT i, 'north' FROM generate_series(9001, 9020) i;
+UPDATE customer SET region = 'south', occupation = 'cook' WHERE customer_id BETWEEN 9001 AND 9006;
+UPDATE customer SET region = region WHERE customer_id BETWEEN 9001 AND 9020;
+INSERT INTO contact (customer_id, name, phone) VALUES (9001, '张三', '13812341234'), (9002, '李四', '13812341235');
+UPDATE contact SET phone = '13899998888' WHERE customer_id = 9002;
+INSERT INTO purchase (customer_id, channel, order_no, status, amount, ordered_at, paid_at) SELECT 9000 + i, 'feed', 'F' || i, 'completed', 10 * i, '2029-09-01', '2029-09-01' FROM generate_series(1, 20) i;
+UPDATE purchase SET order_no = 'F1b' WHERE customer_id = 9001 AND order_no = 'F1';
+DELETE FROM purchase WHERE customer_id = 9002;
+SELECT (earn(9003, 5, 'test', 'feed', as_of => '2029-09-02')).points;
+COPY customer (customer_id) FROM stdin;
+9031
+9032
+\.
+BEGIN;
+INSERT INTO customer (customer_id) VALUES (9041);
+ROLLBACK;
+-- Events are told when everything older has ended.
+\set settle 'DO $s$ BEGIN FOR i IN 1..200 LOOP EXIT WHEN (SELECT max(l.held_back) FROM change_lag l) = 0; COMMIT; PERFORM pg_sleep(0.1); END LOOP; END $s$'
+:settle;
+SELECT customer_id, table_name, op, key, changed FROM change_feed() ORDER BY 1, 2, 3, key::text;
+SELECT consumer, waiting > 50, held_back, missed FROM change_lag ORDER BY 1;
+-- In bits, each event once and those of a customer in their order.
+CREATE TEMP TABLE told (n bigint GENERATED ALWAYS AS IDENTITY, customer_id bigint, table_name name, op text, key jsonb);
+DO $$
+DECLARE
+    last text;
+    more bigint;
+BEGIN
+    FOR i IN 1..100 LOOP
+        CREATE TEMP TABLE bit AS SELECT * FROM next_changes('erp', 7);
+        INSERT INTO told (customer_id, table_name, op, key) SELECT b.customer_id, b.table_name, b.op, b.key FROM bit b;
+        SELECT (array_agg(b.cursor))[count(*)], count(*) INTO last, more FROM bit b;
+        DROP TABLE bit;
+        EXIT WHEN more = 0;
+        ASSERT ack_changes('erp', last);
+        ASSERT NOT ack_changes('erp', last);
+    END LOOP;
+END
+$$;
+SELECT count(*) = (SELECT count(*) FROM change_feed()), count(*) = count(DISTINCT (customer_id, table_name, op, key)) FROM told;
+SELECT table_name, op, key FROM told WHERE customer_id = 9001 ORDER BY n;
+SELECT count(*) FROM next_changes('erp');
+SELECT count(*) > 50 FROM next_changes('late');
+SELECT ack_changes('nobody', '');
+SELECT count(*) FROM change_feed('x');
+CALL prune_changes('0', as_of => now() + interval '1 minute');
+SELECT count(*) > 50 FROM change_feed();
+SELECT reset_changes('late');
+CALL prune_changes('0', as_of => now() + interval '1 minute');
+SELECT count(*) FROM change_feed();
+UPDATE customer SET region = 'west' WHERE customer_id BETWEEN 9010 AND 9012;
+:settle;
+SELECT customer_id, table_name, op, changed FROM next_changes('late') ORDER BY 1;
+CALL prune_changes('0', force => true, as_of => now() + interval '1 minute');
+SELECT consumer, missed FROM change_consumer ORDER BY 1;
+\set VERBOSITY sqlstate
+SELECT count(*) FROM next_changes('late');
+\set VERBOSITY terse
+SELECT subject, state, detail FROM health_change_feed();
+SELECT unwatch_changes('{customer,contact,purchase,points_entry}');
+UPDATE customer SET region = 'east' WHERE customer_id = 9010;
+SELECT count(*) FROM change_event;

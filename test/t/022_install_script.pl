@@ -79,6 +79,7 @@ my %justified = (
     'report_draw format'        => 'report_figure, a constant, and quote_literal',
     'on_shards format'          => 'its argument is a query, run with the rights of the caller',
     'make_part step'            => 'pg_get_triggerdef, with functions named by format(%I.%I)',
+    'point_triggers step'       => 'the same',
     'distribute_store format'   => 'format(%I) and a relation of type regclass',
     'make_part format'          => 'relations of type regclass, columns by format(%I)',
     'make_part replace'         => 'part_statements: definitions that the server gives, with quote_literal of a regclass',
