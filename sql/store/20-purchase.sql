@@ -280,6 +280,8 @@ CREATE FUNCTION recount_customers(fix boolean DEFAULT false)
 RETURNS TABLE (customer_id bigint, column_name text, stored text, actual text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+-- All orders in the order of an index would be fetched one by one from all over the table.
+SET enable_indexscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

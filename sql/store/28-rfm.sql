@@ -29,7 +29,7 @@ BEGIN ATOMIC
           FROM customer_summary s
           WHERE s.last_order_at <= buyer_rfm_values.as_of
           UNION ALL
-          SELECT p.customer_id, max(p.order_at), count(*), sum(p.net)
+          SELECT p.customer_id, max(p.order_at), count(*), money_sum(p.net)
           FROM customer_summary s JOIN purchase p ON p.customer_id = s.customer_id
           WHERE s.last_order_at > buyer_rfm_values.as_of AND s.first_order_at <= buyer_rfm_values.as_of AND p.order_at <= buyer_rfm_values.as_of
           GROUP BY p.customer_id) b

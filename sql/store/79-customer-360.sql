@@ -289,7 +289,7 @@ BEGIN ATOMIC
            coalesce(w.orders, 0), coalesce(w.spend, 0),
            round(w.spend / nullif(w.orders, 0), 4),
            (SELECT count(*) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at > window_start(customer_360_at.as_of, c.joined_at) AND p.order_at <= customer_360_at.as_of),
-           (SELECT coalesce(sum(p.net), 0) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at > window_start(customer_360_at.as_of, c.joined_at) AND p.order_at <= customer_360_at.as_of),
+           (SELECT coalesce(money_sum(p.net), 0) FROM purchase p WHERE p.customer_id = c.customer_id AND p.order_at > window_start(customer_360_at.as_of, c.joined_at) AND p.order_at <= customer_360_at.as_of),
            s.first_order_at, s.last_order_at,
            (customer_360_at.as_of AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date,
            round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2),
@@ -320,7 +320,7 @@ BEGIN ATOMIC
            tier_at(c.customer_id, customer_360_at.as_of),
            (SELECT h.at FROM tier_change h WHERE h.customer_id = c.customer_id AND h.at <= customer_360_at.as_of ORDER BY h.at DESC, h.change_no DESC LIMIT 1),
            (SELECT h.period_end FROM tier_change h WHERE h.customer_id = c.customer_id AND h.at <= customer_360_at.as_of ORDER BY h.at DESC, h.change_no DESC LIMIT 1),
-           y.lifecycle, r.rfm, r.segment,
+           y.lifecycle, y.rfm, rfm_segment(y.rfm, r.model, l.rfm_scheme, l.language),
            z.p_alive, z.expected_orders_12m, z.clv, 1 - z.p_alive,
            y.value_class,
            CASE WHEN s.order_count > 0 THEN 'closed'
@@ -345,8 +345,18 @@ BEGIN ATOMIC
     CROSS JOIN (SELECT g.*, k.active_days AS active_limit, k.dormant_days AS dormant_limit, k.at_risk_days AS at_risk_limit
                 FROM settings g CROSS JOIN lifecycle_limits k) l
     LEFT JOIN summary_window(customer_360_at.as_of, 12) w ON w.customer_id = c.customer_id
-    LEFT JOIN customer_rfm_at(customer_360_at.as_of) r ON r.customer_id = c.customer_id
-    LEFT JOIN customer_value(customer_360_at.as_of) z ON z.customer_id = c.customer_id
+    -- As customer_rfm_at and customer_value have it, but so that the planner can see that each is one row, and leaves out what nobody reads.
+    LEFT JOIN rfm_fit r ON r.rfm_fit_id = (SELECT o.rfm_fit_id FROM rfm_fit o
+                                           ORDER BY o.as_of <= customer_360_at.as_of DESC, abs(extract(epoch FROM o.as_of - customer_360_at.as_of)), o.rfm_fit_id DESC
+                                           LIMIT 1)
+    LEFT JOIN value_model f ON f.value_model_id = (SELECT o.value_model_id FROM value_model o WHERE o.state = 'ok'
+                                                   ORDER BY o.as_of <= customer_360_at.as_of DESC, abs(extract(epoch FROM o.as_of - customer_360_at.as_of)), o.value_model_id DESC
+                                                   LIMIT 1)
+    LEFT JOIN (SELECT p.customer_id, buyer_summary((p.order_at AT TIME ZONE t.time_zone)::date, p.net::double precision,
+                                                   (customer_360_at.as_of AT TIME ZONE t.time_zone)::date, 7) AS b
+               FROM purchase p CROSS JOIN settings t
+               WHERE p.order_at <= customer_360_at.as_of
+               GROUP BY p.customer_id) h ON h.customer_id = c.customer_id
     LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
     CROSS JOIN LATERAL (
         SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at,
@@ -354,7 +364,18 @@ BEGIN ATOMIC
                                     THEN previous_order_at(c.customer_id, s.last_order_at) END,
                                customer_360_at.as_of, l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
                value_class(c.customer_id, coalesce(w.spend, 0), coalesce(w.orders, 0), s.spend_total - s.cost_total, s.last_order_at, customer_360_at.as_of,
-                           l.value_at_risk_months, (SELECT v FROM value_limits_at(customer_360_at.as_of) v)) AS value_class) y
+                           l.value_at_risk_months, (SELECT v FROM value_limits_at(customer_360_at.as_of) v)) AS value_class,
+               CASE WHEN s.order_count > 0 THEN
+                   rfm_score(r.model, (customer_360_at.as_of AT TIME ZONE l.time_zone)::date - (s.last_order_at AT TIME ZONE l.time_zone)::date,
+                             s.order_count, s.spend_total) END AS rfm) y
+    CROSS JOIN LATERAL (
+        SELECT CASE l.lifetime_model WHEN 'bgnbd' THEN p_alive(f.bgnbd, (h.b).x, (h.b).t_x, (h.b).t)
+                                     ELSE p_alive(f.pareto_nbd, (h.b).x, (h.b).t_x, (h.b).t) END AS p_alive,
+               CASE l.lifetime_model WHEN 'bgnbd' THEN expected_purchases(f.bgnbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t)
+                                     ELSE expected_purchases(f.pareto_nbd, 365.0 / 7, (h.b).x, (h.b).t_x, (h.b).t) END AS expected_orders_12m,
+               round(CASE l.lifetime_model
+                         WHEN 'bgnbd' THEN clv(f.bgnbd, f.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
+                         ELSE clv(f.pareto_nbd, f.gamma_gamma, (h.b).x, (h.b).t_x, (h.b).t, (h.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv) z
     WHERE c.status <> 'merged' AND c.joined_at <= greatest(customer_360_at.as_of, c.joined_at);
 END;
 COMMENT ON FUNCTION customer_360_at(timestamptz) IS

@@ -288,6 +288,13 @@ SELECT * FROM plan_of('SELECT tier, count(*), sum(points), sum(growth), avg(avg_
 SELECT gathers, workers, read_by_workers, for_each_row FROM plan_of('SELECT rfm_segment, count(*), sum(spend_total) FROM customer_360_all GROUP BY rfm_segment');
 -- What is counted from orders is grouped first.
 SELECT gathers > 0 AS gathered, for_each_row FROM plan_of('SELECT sum(clv) FROM customer_360_all');
+-- With many orders a customer it is computed in parts, which the leader puts together to the same.
+ALTER TABLE purchase ALTER customer_id SET (n_distinct = 5);
+ANALYZE purchase;
+SELECT partial FROM plan_of('SELECT sum(clv), count(last_channel), sum(spend_window), sum(promotion_share) FROM customer_360_all');
+SELECT * FROM differing_all();
+ALTER TABLE purchase ALTER customer_id RESET (n_distinct);
+ANALYZE purchase;
 SELECT gathers > 0 AS gathered, for_each_row FROM plan_of('SELECT lifecycle, count(*) FROM customer_360_all GROUP BY 1');
 -- Workers compute what the leader does.
 SELECT * FROM differing_all();
