@@ -81,7 +81,10 @@ store_referenced_table(Relation rel, const char *name)
 	table_close(constraints, AccessShareLock);
 
 	if (OidIsValid(found))
+	{
 		check_owner(rel, found);
+		store_check_shape(found, name);
+	}
 	return found;
 }
 
@@ -176,9 +179,11 @@ store_sibling_if_any(Relation rel, const char *name)
 	Shard own;
 	Shard shard;
 
-	if (!OidIsValid(relid) || !find_own_shard(rel, &catalog, &own) || !find_shard(catalog, 0, relid, own.min, &shard))
-		return relid;
-	return get_relname_relid(psprintf("%s_" INT64_FORMAT, name, shard.id), RelationGetNamespace(rel));
+	if (OidIsValid(relid) && find_own_shard(rel, &catalog, &own) && find_shard(catalog, 0, relid, own.min, &shard))
+		relid = get_relname_relid(psprintf("%s_" INT64_FORMAT, name, shard.id), RelationGetNamespace(rel));
+	if (OidIsValid(relid))
+		store_check_shape(relid, name);
+	return relid;
 }
 
 /*

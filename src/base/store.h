@@ -17,6 +17,12 @@ extern Oid store_sibling_table(Relation rel, const char *name);
 /* The same, whoever owns it; InvalidOid when it isn't there. Of a shard the sibling is the shard with the same customers. */
 extern Oid store_sibling_if_any(Relation rel, const char *name);
 
+/*
+ * Raise when a relation that stands for a table of the store has a column of another type than C reads. The functions above look at
+ * what they find; who is handed a relation asks for itself.
+ */
+extern void store_check_shape(Oid relid, const char *table);
+
 /* Is rel a shard of a distributed table? */
 extern bool store_is_shard(Relation rel);
 

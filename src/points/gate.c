@@ -392,6 +392,7 @@ points_check_head(PG_FUNCTION_ARGS)
 				 errmsg("function \"points_check_head\" must be fired AFTER UPDATE FOR EACH ROW")));
 	rel = trigger->tg_relation;
 	desc = RelationGetDescr(rel);
+	store_check_shape(RelationGetRelid(rel), "points_account");
 	old_seq = DatumGetInt64(heap_getattr(trigger->tg_trigtuple, store_column(rel, "seq"), desc, &isnull));
 	new_seq = DatumGetInt64(heap_getattr(trigger->tg_newtuple, store_column(rel, "seq"), desc, &isnull));
 	if (old_seq == new_seq)

@@ -129,6 +129,7 @@ ledger_open(Relation entries)
 	{
 		AttrNumber *c = ledger->column;
 
+		store_check_shape(relid, "points_entry");
 		free_plan(&ledger->lock);
 		free_plan(&ledger->lock_due);
 		free_plan(&ledger->create);

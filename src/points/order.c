@@ -370,6 +370,8 @@ read_keys(TriggerData *trigger, OrderKeys *keys)
 	AttrNumber numbers[3];
 	bool more = true;
 
+	/* What names an order, in whichever table. */
+	store_check_shape(RelationGetRelid(rel), "purchase_number");
 	for (int i = 0; i < 3; i++)
 		numbers[i] = store_column(rel, names[i]);
 	for (int i = 0; i < 2; i++)

@@ -337,7 +337,7 @@ target_by_statement(Movement *movement)
 	nulls[4] = reference != NULL ? ' ' : 'n';
 	run_plan(movement,
 			 PLAN_TARGET,
-			 "SELECT t.seq, t.source FROM @points_target($1, $2, $3, $4, $5) t",
+			 "SELECT t.seq::pg_catalog.int8, t.source FROM @points_target($1, $2, $3, $4, $5) t",
 			 5,
 			 (Oid[]){INT8OID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID},
 			 values,

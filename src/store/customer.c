@@ -112,6 +112,7 @@ customer_added(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(NULL);
 
 	rel = trigger->tg_relation;
+	store_check_shape(RelationGetRelid(rel), "customer");
 	key = store_column(rel, "customer_id");
 	store_owner_begin(rel, &owner);
 	if (SPI_connect() != SPI_OK_CONNECT)

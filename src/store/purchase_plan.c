@@ -107,6 +107,7 @@ purchase_table(Relation purchase)
 	{
 		PurchaseColumns *c = &table->columns;
 
+		store_check_shape(relid, "purchase");
 		c->customer_id = store_column(purchase, "customer_id");
 		c->channel = store_column(purchase, "channel");
 		c->order_no = store_column(purchase, "order_no");

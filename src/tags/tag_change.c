@@ -263,6 +263,7 @@ tags_changed(PG_FUNCTION_ARGS)
 	if (tuplestore_tuple_count(old_rows != NULL ? old_rows : new_rows) == 0)
 		PG_RETURN_POINTER(NULL);
 
+	store_check_shape(RelationGetRelid(trigger->tg_relation), "customer");
 	id_column = store_column(trigger->tg_relation, "customer_id");
 	tags_column = store_column(trigger->tg_relation, "tags");
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -37,6 +37,7 @@ tier_pass_open(TierPass *pass, Oid purchase)
 		summary = store_sibling_if_any(rel, "customer_summary");
 	if (!OidIsValid(summary))
 		return false;
+	store_check_shape(purchase, "purchase");
 	pass->statement.customer_summary = summary;
 	pass->in.rules = instant_rules(rel);
 	return pass->in.rules->ntiers > 0;
