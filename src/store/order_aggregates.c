@@ -4,6 +4,7 @@
  */
 #include "base/crm.h"
 
+#include "mb/pg_wchar.h"
 #include "store/money.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -61,6 +62,15 @@ typedef struct LatestRow
 	int value_length;
 } LatestRow;
 
+/*
+ * Whoever calls the parts of an aggregate by hand may bring anything
+ */
+static void
+refuse_state(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("invalid state of the aggregate latest")));
+}
+
 static LatestRow
 latest_unpack(bytea *state)
 {
@@ -70,11 +80,11 @@ latest_unpack(bytea *state)
 	LatestRow row;
 
 	if (length < (int) LATEST_HEADER)
-		elog(ERROR, "invalid state of latest");
+		refuse_state();
 	memcpy(&row.at, data, sizeof(row.at));
 	memcpy(&tie_length, data + sizeof(row.at), sizeof(tie_length));
 	if (tie_length < 0 || tie_length > length - (int) LATEST_HEADER)
-		elog(ERROR, "invalid state of latest");
+		refuse_state();
 	row.tie = data + LATEST_HEADER;
 	row.tie_length = tie_length;
 	row.value = row.tie + tie_length;
@@ -178,5 +188,6 @@ latest_final(PG_FUNCTION_ARGS)
 {
 	LatestRow row = latest_unpack(PG_GETARG_BYTEA_PP(0));
 
+	pg_verifymbstr(row.value, row.value_length, false);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(row.value, row.value_length));
 }
