@@ -100,6 +100,19 @@ COMMENT ON COLUMN coupon.locked_until IS 'when the lock ends by itself';
 COMMENT ON COLUMN coupon.redeemed_at IS 'when it was used';
 COMMENT ON COLUMN coupon.discount IS 'what it took off';
 
+CREATE FUNCTION take_coupon_stock(template text, total_limit bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO coupon_stock (template) VALUES (take_coupon_stock.template) ON CONFLICT DO NOTHING;
+    UPDATE coupon_stock s SET issued = s.issued + 1 WHERE s.template = take_coupon_stock.template AND s.issued < total_limit;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION take_coupon_stock(text, bigint) IS 'takes one of a limited template; false when all are out';
+
 CREATE FUNCTION issue_coupon(customer_id bigint, template text, reference text, as_of timestamptz DEFAULT now()) RETURNS coupon
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -139,12 +152,8 @@ BEGIN
     IF t.condition IS NOT NULL AND NOT matches_rule(issue_coupon.customer_id, t.condition, as_of) THEN
         RAISE EXCEPTION 'customer % does not meet the condition of coupon "%"', issue_coupon.customer_id, issue_coupon.template USING ERRCODE = 'CM004';
     END IF;
-    IF t.total_limit IS NOT NULL THEN
-        INSERT INTO coupon_stock (template) VALUES (t.template) ON CONFLICT DO NOTHING;
-        UPDATE coupon_stock s SET issued = s.issued + 1 WHERE s.template = t.template AND s.issued < t.total_limit;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'coupon "%" is out of stock', issue_coupon.template USING ERRCODE = 'CM005', HINT = format('%s were issued in all.', t.total_limit);
-        END IF;
+    IF t.total_limit IS NOT NULL AND NOT take_coupon_stock(t.template, t.total_limit) THEN
+        RAISE EXCEPTION 'coupon "%" is out of stock', issue_coupon.template USING ERRCODE = 'CM005', HINT = format('%s were issued in all.', t.total_limit);
     END IF;
     INSERT INTO coupon AS c (customer_id, template, reference, issued_at, valid_from, valid_until)
     VALUES (issue_coupon.customer_id, t.template, issue_coupon.reference, as_of, greatest(as_of, t.valid_from),

@@ -301,6 +301,38 @@ $$;
 COMMENT ON FUNCTION freeze_campaign(text, timestamptz) IS
 'fixes who gets a campaign: the audience, less those without consent or address and those over the caps; then the hold-out by stable split, then the variants. Errors: CM021 unknown, CM022 launched, CM023 no variant';
 
+CREATE FUNCTION write_variant(c campaign, v campaign_variant, members crm.audience, due timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    written bigint;
+BEGIN
+    INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at, campaign, variant)
+    SELECT m, (c).channel, (c).purpose, (v).template, CASE WHEN (c).coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon',
+               (SELECT k.code FROM coupon k WHERE k.customer_id = m AND k.template = (c).coupon_template AND k.reference = 'campaign/' || (c).campaign)) END,
+           'campaign/' || (c).campaign, due, (c).campaign, (v).variant
+    FROM crm.members(members) m
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END
+$$;
+COMMENT ON FUNCTION write_variant(campaign, campaign_variant, crm.audience, timestamptz) IS 'writes the messages of a variant of a campaign to the outbox; the number written';
+REVOKE EXECUTE ON FUNCTION write_variant(campaign, campaign_variant, crm.audience, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION write_campaign(c campaign, late crm.audience, due timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(sum(write_variant(c, v, v.members OPERATOR(crm.-) late, due)), 0) FROM campaign_variant v WHERE v.campaign = (c).campaign);
+END
+$$;
+COMMENT ON FUNCTION write_campaign(campaign, crm.audience, timestamptz) IS 'writes the messages of all variants of a campaign, except to those it comes too late for';
+REVOKE EXECUTE ON FUNCTION write_campaign(campaign, crm.audience, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION launch_campaign(campaign text, as_of timestamptz DEFAULT now()) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -340,14 +372,7 @@ BEGIN
             END;
         END LOOP;
     END IF;
-    INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at, campaign, variant)
-    SELECT m, c.channel, c.purpose, v.template, CASE WHEN c.coupon_template IS NULL THEN '{}' ELSE jsonb_build_object('coupon',
-               (SELECT k.code FROM coupon k WHERE k.customer_id = m AND k.template = c.coupon_template AND k.reference = 'campaign/' || c.campaign)) END,
-           'campaign/' || c.campaign, due, c.campaign, v.variant
-    FROM campaign_variant v, crm.members(v.members OPERATOR(crm.-) late) m
-    WHERE v.campaign = c.campaign
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS written = ROW_COUNT;
+    written := write_campaign(c, late, due);
     UPDATE campaign k SET state = 'launched', launched_at = due, refused = k.refused + crm.cardinality(c.target OPERATOR(crm.&) late) WHERE k.campaign = c.campaign;
     PERFORM pg_notify('crm_outbox', c.channel);
     RETURN written;

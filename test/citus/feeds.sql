@@ -185,3 +185,55 @@ SELECT subject, state, detail FROM health_change_feed();
 SELECT unwatch_changes('{customer,contact,purchase,points_entry}');
 UPDATE customer SET region = 'east' WHERE customer_id = 9010;
 SELECT count(*) FROM change_event;
+
+\echo coupons
+INSERT INTO coupon_template (template, kind, value, name, total_limit, customer_limit) VALUES ('t1', 'fixed', 5, 't', 3, 2), ('t2', 'percent', 10, 't', NULL, NULL);
+INSERT INTO coupon_template (template, kind, value, name, condition) VALUES ('t3', 'fixed', 5, 't', 'order_count >= 1');
+SELECT state, template FROM issue_coupon(1, 't2', 'a', '2029-10-01');
+SELECT state, template FROM issue_coupon(2, 't1', 'a', '2029-10-01');
+SELECT state, template FROM issue_coupon(2, 't1', 'a', '2029-10-01');
+BEGIN;
+SELECT state, template FROM issue_coupon(3, 't1', 'a', '2029-10-01');
+SELECT state, template FROM issue_coupon(3, 't3', 'a', '2029-10-01');
+COMMIT;
+SELECT state, template FROM issue_coupon(4, 't1', 'a', '2029-10-01');
+\set VERBOSITY sqlstate
+SELECT state, template FROM issue_coupon(5, 't1', 'a', '2029-10-01');
+SELECT state, template FROM issue_coupon(999999, 't2', 'a', '2029-10-01');
+SELECT template, issued FROM coupon_stock ORDER BY 1;
+SELECT code FROM coupon WHERE customer_id = 1 AND template = 't2' \gset
+SELECT customer_id, discount, state FROM lock_coupon(:'code', 'mall', 'C1', 100, as_of => '2029-10-02');
+SELECT customer_id, discount, state FROM lock_coupon(:'code', 'mall', 'C1', 100, as_of => '2029-10-02');
+SELECT lock_coupon(:'code', 'mall', 'C2', 100, as_of => '2029-10-02 00:01');
+SELECT lock_coupon('nosuch', 'mall', 'C2', 100);
+SELECT customer_id, discount, state FROM redeem_coupon(:'code', 'mall', 'C1', '2029-10-02');
+SELECT redeem_coupon(:'code', 'mall', 'C2', '2029-10-02');
+SELECT customer_id, state FROM return_coupon(:'code', '2029-10-03');
+SELECT customer_id, discount, state FROM lock_coupon(:'code', 'mall', 'F4', 100, as_of => '2029-10-04');
+-- An order that is given back gives its coupon back.
+SELECT code FROM coupon WHERE customer_id = 3 AND template = 't3' \gset
+SELECT customer_id, discount, state FROM lock_coupon(:'code', 'mall', 'CO1', 100, as_of => '2029-10-04');
+INSERT INTO purchase (customer_id, channel, order_no, status, amount, ordered_at, paid_at) VALUES (3, 'mall', 'CO1', 'paid', 95, '2029-10-04', '2029-10-04');
+SELECT customer_id, discount, state FROM redeem_coupon(:'code', 'mall', 'CO1', '2029-10-04');
+UPDATE purchase SET status = 'cancelled' WHERE customer_id = 3 AND order_no = 'CO1';
+SELECT customer_id, template, state FROM coupon ORDER BY 1, 2;
+SELECT expire_coupons('2040-01-01');
+SELECT template, issued, redeemed FROM coupon_report ORDER BY 1;
+\set VERBOSITY terse
+
+\echo campaigns
+UPDATE settings SET time_zone = 'UTC';
+INSERT INTO message_template (template, channel, purpose, body) VALUES ('m1', 'sms', 'service', 'hello'), ('m2', 'sms', 'service', 'hallo');
+INSERT INTO campaign (campaign, name, channel, purpose, rule, holdout, seed, coupon_template) VALUES ('autumn', 'a', 'sms', 'service', 'order_count >= 1', 0.2, 7, 't2');
+INSERT INTO campaign (campaign, name, channel, purpose, query, segment, audience, holdout, seed) VALUES ('tags', 'a', 'sms', 'service', 'vip', NULL, '{1-30}', 0, 7);
+INSERT INTO campaign_variant (campaign, variant, share, template) VALUES ('autumn', 'a', 0.5, 'm1'), ('autumn', 'b', 0.5, 'm2'), ('tags', 'a', 1, 'm1');
+SELECT campaign_audience('autumn'), campaign_audience('tags');
+SELECT count(*) FROM contactable('sms', 'service');
+SELECT state, target, held_out, refused FROM freeze_campaign('autumn', '2029-10-05 10:00');
+SELECT launch_campaign('autumn', '2029-10-05 10:00'), launch_campaign('tags', '2029-10-05 10:00');
+SELECT launch_campaign('autumn', '2029-10-05 11:00');
+SELECT customer_id, channel, template, due_at, variant, payload ? 'coupon' FROM outbox WHERE campaign IS NOT NULL ORDER BY campaign, customer_id;
+SELECT variant, members FROM campaign_variant ORDER BY campaign, variant;
+SELECT cancel_campaign('tags');
+SELECT campaign, state, refused FROM campaign ORDER BY 1;
+SELECT count(*) FROM coupon WHERE reference = 'campaign/autumn';

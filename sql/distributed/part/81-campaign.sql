@@ -1,0 +1,25 @@
+-- The stock of a template is taken on the coordinator.
+CREATE OR REPLACE FUNCTION take_coupon_stock(template text, total_limit bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN true;
+END
+$$;
+
+-- Of the members of a variant, those who are in this part.
+DO $do$
+BEGIN
+    ALTER FUNCTION write_variant(campaign, campaign_variant, audience, timestamptz) RENAME TO write_members;
+END
+$do$;
+CREATE FUNCTION write_variant(c campaign, v campaign_variant, members audience, due timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN write_members(c, v, (SELECT audience_agg(k.customer_id) FROM customer k WHERE k.customer_id = ANY (write_variant.members::bigint[])), due);
+END
+$$;
+COMMENT ON FUNCTION write_variant(campaign, campaign_variant, audience, timestamptz) IS 'writes the messages of a variant of a campaign to those of its members who are in this part';
