@@ -59,13 +59,15 @@ tag_customer(Instant *in)
 		InstantTag *rule = &in->rules->tags[i];
 		Tag own = instant_tag(rule);
 		bool hold = instant_holds(in, &figures, rule->rule, rule->units, rule->names_year);
+		bool noted;
 
 		if (hold == cursor_has(&present, &own))
 			continue;
-		if (hold)
+		noted = cursor_has(&ruled, &own);
+		/* What a rule has set and a person took away stays away; what no rule has set was set by a person, and stays. */
+		if (hold && !noted)
 			in->comes[ncomes++] = rule;
-		/* What no rule has set was set by a person, and stays. */
-		else if (cursor_has(&ruled, &own))
+		else if (!hold && noted)
 			in->goes[ngoes++] = rule;
 	}
 	/* Most orders change no tag. */

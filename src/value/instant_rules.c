@@ -342,11 +342,12 @@ instant_plan(InstantRules *rules, Relation purchase, InstantPlan which)
 		"ON CONFLICT (customer_id) DO UPDATE SET tier = EXCLUDED.tier, since = EXCLUDED.since, basis = EXCLUDED.basis, "
 		"period_end = EXCLUDED.period_end, judged_at = greatest(EXCLUDED.period_end, w.lock_until), peak = EXCLUDED.peak, "
 		"last_change = EXCLUDED.last_change, rests_on = EXCLUDED.rests_on",
-		/* Of what is to go, that goes which a rule has set. */
+		/* Of what is to go, that goes which a rule has set; of what is to come, what a person took away does not. */
 		"UPDATE @customer c SET tags = (c.tags OPERATOR(crm.-) (c.rule_tags OPERATOR(crm.&) crm.tagset($3))::pg_catalog.text[]) "
-		"OPERATOR(crm.|) crm.tagset($2), "
+		"OPERATOR(crm.|) (crm.tagset($2) OPERATOR(crm.-) c.rule_tags::pg_catalog.text[]), "
 		"rule_tags = (c.rule_tags OPERATOR(crm.-) $3) OPERATOR(crm.|) (crm.tagset($2) OPERATOR(crm.-) c.tags::pg_catalog.text[]) "
-		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1 AND ((c.tags OPERATOR(crm.|) crm.tagset($2)) OPERATOR(crm.<>) c.tags "
+		"WHERE c.customer_id OPERATOR(pg_catalog.=) $1 AND "
+		"((c.tags OPERATOR(crm.|) (crm.tagset($2) OPERATOR(crm.-) c.rule_tags::pg_catalog.text[])) OPERATOR(crm.<>) c.tags "
 		"OR (c.rule_tags OPERATOR(crm.&) crm.tagset($3)) OPERATOR(crm.&&) c.tags)",
 		"SELECT c.tags, c.rule_tags FROM @customer c WHERE c.customer_id OPERATOR(pg_catalog.=) $1",
 		"SELECT m.tier, m.peak, m.judged_at, m.since FROM @tier_member m WHERE m.customer_id OPERATOR(pg_catalog.=) $1"};

@@ -153,7 +153,6 @@ change_customer(TupleTableSlot *after, void *arg)
 	int nruled;
 	Tag *present = tagset_tags(DatumGetTagsetPP(*tags), &npresent);
 	Tag *ruled = tagset_tags(DatumGetTagsetPP(*rule_tags), &nruled);
-	InstantTag **new_notes;
 	int ncomes;
 
 	memcpy(change->comes, change->wanted_comes, sizeof(InstantTag *) * change->wanted_ncomes);
@@ -163,6 +162,7 @@ change_customer(TupleTableSlot *after, void *arg)
 	if (change->again)
 	{
 		change->ncomes = keep_tags(change->comes, change->ncomes, present, npresent, false);
+		change->ncomes = keep_tags(change->comes, change->ncomes, ruled, nruled, false);
 		change->ngoes = keep_tags(change->goes, change->ngoes, present, npresent, true);
 		change->ngoes = keep_tags(change->goes, change->ngoes, ruled, nruled, true);
 	}
@@ -171,11 +171,7 @@ change_customer(TupleTableSlot *after, void *arg)
 	if (change->ncomes + change->ngoes == 0)
 		return false;
 	*tags = PointerGetDatum(changed_set(present, npresent, change->comes, ncomes, change->goes, change->ngoes));
-	/* One that a person took away is noted already. */
-	new_notes = palloc(sizeof(InstantTag *) * (ncomes + 1));
-	memcpy(new_notes, change->comes, sizeof(InstantTag *) * ncomes);
-	ncomes = keep_tags(new_notes, ncomes, ruled, nruled, false);
-	*rule_tags = PointerGetDatum(changed_set(ruled, nruled, new_notes, ncomes, change->goes, change->ngoes));
+	*rule_tags = PointerGetDatum(changed_set(ruled, nruled, change->comes, ncomes, change->goes, change->ngoes));
 	return true;
 }
 

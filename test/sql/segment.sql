@@ -82,7 +82,7 @@ UPDATE tag_rule SET enabled = false;
 CALL apply_tag_rules();
 SELECT customer_id, tags FROM customer WHERE tags <> '{}' ORDER BY 1;
 SELECT count(*) FROM customer_rule_tag;
--- what a person took away the pass leaves away; the next order that deserves it brings it back
+-- what a person took away neither the pass nor the next order that deserves it brings back
 UPDATE tag_rule SET enabled = true;
 CALL apply_tag_rules();
 UPDATE customer SET tags = tags - 'buyer' WHERE customer_id = 13;
