@@ -211,26 +211,26 @@ check_shape(Oid relid, const Shape *shape)
 void
 store_check_shape(Oid relid, const char *table)
 {
-	const Shape *shape = NULL;
 	Checked *entry;
 
-	for (int i = 0; shape == NULL && i < lengthof(shapes); i++)
-	{
-		if (strcmp(shapes[i].table, table) == 0)
-			shape = &shapes[i];
-	}
-	if (shape == NULL)
-		return;
 	if (checked == NULL)
 		checked = kept_cache("crm shapes of tables", sizeof(Checked));
 	entry = kept_entry(checked, relid);
-	if (entry->kept.valid && entry->shape == shape)
+	if (entry->kept.valid && entry->shape != NULL && strcmp(entry->shape->table, table) == 0)
 		return;
-	entry->shape = shape;
+	entry->shape = NULL;
+	for (int i = 0; entry->shape == NULL && i < lengthof(shapes); i++)
+	{
+		if (strcmp(shapes[i].table, table) == 0)
+			entry->shape = &shapes[i];
+	}
+	/* Valid before it is looked at: a change meanwhile makes it invalid again. */
 	entry->kept.valid = true;
+	if (entry->shape == NULL)
+		return;
 	PG_TRY();
 	{
-		check_shape(relid, shape);
+		check_shape(relid, entry->shape);
 	}
 	PG_CATCH();
 	{
