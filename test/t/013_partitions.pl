@@ -8,7 +8,8 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 'logical', extra => [ '--encoding=UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "fsync = off\n");
+# A store in partitions is made and dropped in one transaction, with more objects than ten connections have locks for.
+$node->append_conf('postgresql.conf', "fsync = off\nmax_locks_per_transaction = 256\n");
 $node->start;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
