@@ -295,7 +295,13 @@ points_lots_write(const PointsLots *lots, StringInfo out)
 			flags |= LOT_NEVER;
 		else
 		{
-			if (write_distance(out, lot->expires_at - before))
+			int64 distance;
+
+			/* Only moments some 292,000 years apart: what could not be read back is not written. */
+			if (pg_sub_s64_overflow(lot->expires_at, before, &distance))
+				ereport(ERROR,
+						(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("the expiry of lots is too far apart")));
+			if (write_distance(out, distance))
 				flags |= LOT_EXPIRES_SEC;
 			before = lot->expires_at;
 		}
