@@ -106,8 +106,8 @@ instant_tags(InstantStore *store, int64 customer_id, struct varlena **tags, stru
 	return !isnull[0] && !isnull[1];
 }
 
-int32
-instant_tier_seq(const InstantRules *rules, text *tier)
+const InstantTier *
+instant_tier(const InstantRules *rules, text *tier)
 {
 	for (int i = 0; i < rules->ntiers; i++)
 	{
@@ -115,9 +115,19 @@ instant_tier_seq(const InstantRules *rules, text *tier)
 
 		if (VARSIZE_ANY_EXHDR(name) == VARSIZE_ANY_EXHDR(tier) &&
 			memcmp(VARDATA_ANY(name), VARDATA_ANY(tier), VARSIZE_ANY_EXHDR(name)) == 0)
-			return rules->tiers[i].seq;
+			return &rules->tiers[i];
 	}
-	return rules->ntiers > 0 ? rules->tiers[0].seq : 0;
+	return NULL;
+}
+
+int32
+instant_tier_seq(const InstantRules *rules, text *tier)
+{
+	const InstantTier *found = instant_tier(rules, tier);
+
+	if (found == NULL)
+		return rules->ntiers > 0 ? rules->tiers[0].seq : 0;
+	return found->seq;
 }
 
 Datum

@@ -53,6 +53,10 @@ instant_tags(InstantStore *store, int64 customer_id, struct varlena **tags, stru
 extern void
 instant_member(InstantStore *store, int64 customer_id, bool changed, MemberState *member);
 
+/* The tier of a name; NULL when there is none. */
+extern const InstantTier *
+instant_tier(const InstantRules *rules, text *tier);
+
 /* The place of a tier on the ladder. */
 extern int32
 instant_tier_seq(const InstantRules *rules, text *tier);

@@ -2,9 +2,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "base/store.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -30,23 +28,6 @@ typedef struct Ending
 	NullableDatum again;	 /* when it is judged next */
 	bool stale;				 /* the row is not the one that was judged */
 } Ending;
-
-/*
- * The tier of a name
- */
-static const InstantTier *
-tier_named(const InstantRules *rules, text *name)
-{
-	for (int i = 0; i < rules->ntiers; i++)
-	{
-		text *other = rules->tiers[i].name;
-
-		if (VARSIZE_ANY_EXHDR(other) == VARSIZE_ANY_EXHDR(name) &&
-			memcmp(VARDATA_ANY(other), VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) == 0)
-			return &rules->tiers[i];
-	}
-	return NULL;
-}
 
 /*
  * Is what keeps a tier reached?
@@ -97,7 +78,7 @@ decide(Ending *e)
 	NullableDatum until;
 	bool kept;
 
-	e->held = tier_named(rules, DatumGetTextPP(e->row.values[MEMBER_TIER]));
+	e->held = instant_tier(rules, DatumGetTextPP(e->row.values[MEMBER_TIER]));
 	if (e->held == NULL)
 		return false;
 	e->earned = VARSIZE_ANY_EXHDR(DatumGetPointer(e->row.values[MEMBER_BASIS])) == 6 &&
@@ -267,8 +248,9 @@ typedef struct Due
 } Due;
 
 static void
-end_all(TierPass *pass, const Due *due)
+end_all(TierPass *pass, void *arg)
 {
+	const Due *due = arg;
 	bool possible = tier_pass_begin(pass) && tier_writer_possible(&pass->in.store) && pass->in.rules->lift.ends &&
 					(due->growth != NULL || !pass->in.rules->keeps_growth);
 	MemoryContext caller = MemoryContextSwitchTo(pass->each);
@@ -287,6 +269,7 @@ end_all(TierPass *pass, const Due *due)
 	instant_tiers_flush(&pass->in.store);
 	MemoryContextSwitchTo(caller);
 	tier_pass_end(pass);
+	CommandCounterIncrement();
 }
 
 /*
@@ -313,7 +296,6 @@ tiers_end(PG_FUNCTION_ARGS)
 {
 	Due due = {0};
 	TierPass pass;
-	StoreOwner owner;
 	TupleDesc desc;
 	Datum values[3];
 	bool nulls[3] = {false, false, false};
@@ -330,21 +312,7 @@ tiers_end(PG_FUNCTION_ARGS)
 		due.growth = elements(fcinfo, 3, due.count);
 	if (tier_pass_open(&pass, PG_GETARG_OID(0)) && pass.in.rules->keeps)
 	{
-		store_owner_begin(pass.statement.purchase, &owner);
-		SPI_connect();
-		pass.in.rules->users++;
-		PG_TRY();
-		{
-			end_all(&pass, &due);
-		}
-		PG_FINALLY();
-		{
-			pass.in.rules->users--;
-		}
-		PG_END_TRY();
-		SPI_finish();
-		CommandCounterIncrement();
-		store_owner_end(&owner);
+		tier_pass_run(&pass, end_all, &due);
 		values[2] = tier_pass_found(&pass);
 	}
 	else

@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "value/tier_writer.h"
 
 #define FLUSH_EVERY 1000
 #define COUNT_AT_ONCE 5000
@@ -47,6 +48,27 @@ void
 tier_pass_close(TierPass *pass)
 {
 	table_close(pass->statement.purchase, AccessShareLock);
+}
+
+void
+tier_pass_run(TierPass *pass, TierWork work, void *arg)
+{
+	StoreOwner owner;
+
+	store_owner_begin(pass->statement.purchase, &owner);
+	SPI_connect();
+	pass->in.rules->users++;
+	PG_TRY();
+	{
+		work(pass, arg);
+	}
+	PG_FINALLY();
+	{
+		pass->in.rules->users--;
+	}
+	PG_END_TRY();
+	SPI_finish();
+	store_owner_end(&owner);
 }
 
 bool
@@ -222,12 +244,25 @@ tier_pass_found(TierPass *pass)
 							   : makeArrayResult(pass->found, pass->result);
 }
 
+/* What tiers_rise is asked. */
+typedef struct Rising
+{
+	TimestampTz as_of;
+	int64 after_id;
+	int64 last_id;
+	bool possible; /* the answer is known */
+} Rising;
+
 /*
  * Those whom a pass finds
  */
-static bool
-find_rising(TierPass *pass, TimestampTz as_of, int64 after_id, int64 last_id)
+static void
+find_rising(TierPass *pass, void *arg)
 {
+	Rising *rising = arg;
+	TimestampTz as_of = rising->as_of;
+	int64 after_id = rising->after_id;
+	int64 last_id = rising->last_id;
 	InstantRules *rules = pass->in.rules;
 	Standing nobody = {.seq = rules->tiers[0].seq, .peak = rules->tiers[0].seq, .since = DT_NOBEGIN};
 	Standing *members;
@@ -240,7 +275,7 @@ find_rising(TierPass *pass, TimestampTz as_of, int64 after_id, int64 last_id)
 	if (!tier_pass_begin(pass))
 	{
 		tier_pass_end(pass);
-		return false;
+		return;
 	}
 	slot = pass->summaries.slot;
 	tier_pass_count_cut(pass, as_of, after_id, last_id);
@@ -269,7 +304,7 @@ find_rising(TierPass *pass, TimestampTz as_of, int64 after_id, int64 last_id)
 	tier_pass_end(pass);
 	if (pass->found != NULL)
 		qsort(pass->found->dvalues, pass->found->nelems, sizeof(Datum), compare_ids);
-	return true;
+	rising->possible = true;
 }
 
 /*
@@ -280,28 +315,13 @@ Datum
 tiers_rise(PG_FUNCTION_ARGS)
 {
 	TierPass pass;
-	StoreOwner owner;
-	volatile bool possible = false;
+	Rising rising = {
+		.as_of = PG_GETARG_TIMESTAMPTZ(1), .after_id = PG_GETARG_INT64(2), .last_id = PG_GETARG_INT64(3)};
 
 	if (tier_pass_open(&pass, PG_GETARG_OID(0)) && pass.in.rules->whole)
-	{
-		store_owner_begin(pass.statement.purchase, &owner);
-		SPI_connect();
-		pass.in.rules->users++;
-		PG_TRY();
-		{
-			possible = find_rising(&pass, PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3));
-		}
-		PG_FINALLY();
-		{
-			pass.in.rules->users--;
-		}
-		PG_END_TRY();
-		SPI_finish();
-		store_owner_end(&owner);
-	}
+		tier_pass_run(&pass, find_rising, &rising);
 	tier_pass_close(&pass);
-	if (!possible)
+	if (!rising.possible)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(tier_pass_found(&pass));
 }
@@ -336,12 +356,22 @@ lift_one(TierPass *pass, int64 customer_id, TimestampTz as_of)
 	return true;
 }
 
-static void
-lift_all(TierPass *pass, ArrayType *customer_ids, TimestampTz as_of)
+/* What tiers_lift is asked. */
+typedef struct Lifting
 {
-	int count = ArrayGetNItems(ARR_NDIM(customer_ids), ARR_DIMS(customer_ids));
-	int64 *ids = (int64 *)ARR_DATA_PTR(customer_ids);
-	bool possible = tier_pass_begin(pass) && pass->in.rules->lift.possible && !IsolationUsesXactSnapshot();
+	int64 *ids;
+	int count;
+	TimestampTz as_of;
+} Lifting;
+
+static void
+lift_all(TierPass *pass, void *arg)
+{
+	const Lifting *lifting = arg;
+	const int64 *ids = lifting->ids;
+	int count = lifting->count;
+	TimestampTz as_of = lifting->as_of;
+	bool possible = tier_pass_begin(pass) && tier_writer_possible(&pass->in.store);
 	MemoryContext caller;
 
 	/* Of very many it costs less to count that month at once, though for all customers. */
@@ -362,6 +392,7 @@ lift_all(TierPass *pass, ArrayType *customer_ids, TimestampTz as_of)
 	instant_tiers_flush(&pass->in.store);
 	MemoryContextSwitchTo(caller);
 	tier_pass_end(pass);
+	CommandCounterIncrement();
 }
 
 /*
@@ -372,8 +403,8 @@ Datum
 tiers_lift(PG_FUNCTION_ARGS)
 {
 	ArrayType *customer_ids = PG_GETARG_ARRAYTYPE_P(1);
+	Lifting lifting = {.as_of = PG_GETARG_TIMESTAMPTZ(2)};
 	TierPass pass;
-	StoreOwner owner;
 	TupleDesc desc;
 	Datum values[2];
 	bool nulls[2] = {false, false};
@@ -384,23 +415,11 @@ tiers_lift(PG_FUNCTION_ARGS)
 				 errmsg("customer_ids must be one list of ids without nulls")));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "tiers_lift must be called for its row");
+	lifting.ids = (int64 *)ARR_DATA_PTR(customer_ids);
+	lifting.count = ArrayGetNItems(ARR_NDIM(customer_ids), ARR_DIMS(customer_ids));
 	if (tier_pass_open(&pass, PG_GETARG_OID(0)) && pass.in.rules->whole)
 	{
-		store_owner_begin(pass.statement.purchase, &owner);
-		SPI_connect();
-		pass.in.rules->users++;
-		PG_TRY();
-		{
-			lift_all(&pass, customer_ids, PG_GETARG_TIMESTAMPTZ(2));
-		}
-		PG_FINALLY();
-		{
-			pass.in.rules->users--;
-		}
-		PG_END_TRY();
-		SPI_finish();
-		CommandCounterIncrement();
-		store_owner_end(&owner);
+		tier_pass_run(&pass, lift_all, &lifting);
 		values[1] = tier_pass_found(&pass);
 	}
 	else

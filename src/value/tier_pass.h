@@ -44,6 +44,10 @@ typedef struct TierPass
 extern bool tier_pass_open(TierPass *pass, Oid purchase);
 extern void tier_pass_close(TierPass *pass);
 
+/* Do the work of a pass that was opened, as the owner of the store and connected to SPI, with rules that stay as they are. */
+typedef void (*TierWork)(TierPass *pass, void *arg);
+extern void tier_pass_run(TierPass *pass, TierWork work, void *arg);
+
 /* Open what is read; false when the summaries or the members cannot be read by their keys. Ended in any case. */
 extern bool tier_pass_begin(TierPass *pass);
 extern void tier_pass_end(TierPass *pass);
