@@ -16,6 +16,21 @@
 /* Set while the ledger itself writes an account; the guard of points_account looks at it. */
 bool ledger_writing;
 
+void
+ledger_run_update(Ledger *ledger, SPIPlanPtr plan, Datum *values)
+{
+	ledger_writing = true;
+	PG_TRY();
+	{
+		ledger_run(ledger, plan, values, NULL, SPI_OK_UPDATE);
+	}
+	PG_FINALLY();
+	{
+		ledger_writing = false;
+	}
+	PG_END_TRY();
+}
+
 const char *const ledger_account_columns[ACCOUNT_COLUMNS] = {"customer_id",
 															 "program",
 															 "seq",
@@ -458,16 +473,7 @@ write_by_plan(Ledger *ledger, LedgerAccount *accounts, int count)
 							   "AND a.program OPERATOR(pg_catalog.=) n.program");
 		ledger->update = ledger_prepare(sql.data, ACCOUNT_WRITTEN, types);
 	}
-	ledger_writing = true;
-	PG_TRY();
-	{
-		ledger_run(ledger, ledger->update, arrays, NULL, SPI_OK_UPDATE);
-	}
-	PG_FINALLY();
-	{
-		ledger_writing = false;
-	}
-	PG_END_TRY();
+	ledger_run_update(ledger, ledger->update, arrays);
 	if (SPI_processed != changed)
 		ereport(ERROR,
 				(errcode(ERRCODE_POINTS_BYPASSED),

@@ -397,19 +397,12 @@ write_archived(Ledger *ledger, Relation root, const LedgerAccount *account, int6
 {
 	Datum values[3] = {Int64GetDatum(account->customer_id), CStringGetTextDatum(account->program), Int64GetDatum(seq)};
 
-	ledger_writing = true;
-	PG_TRY();
-	{
-		run(ledger, WRITE_ACCOUNT, root,
-			"UPDATE @points_account SET archived = $3 WHERE customer_id OPERATOR(pg_catalog.=) $1 AND program "
-			"OPERATOR(pg_catalog.=) $2",
-			3, (Oid[]){INT8OID, TEXTOID, INT8OID}, values, SPI_OK_UPDATE);
-	}
-	PG_FINALLY();
-	{
-		ledger_writing = false;
-	}
-	PG_END_TRY();
+	ledger_run_update(ledger,
+					  plan_of(ledger, WRITE_ACCOUNT, root,
+							  "UPDATE @points_account SET archived = $3 WHERE customer_id OPERATOR(pg_catalog.=) $1 AND program "
+							  "OPERATOR(pg_catalog.=) $2",
+							  3, (Oid[]){INT8OID, TEXTOID, INT8OID}),
+					  values);
 	if (SPI_processed != 1)
 		elog(ERROR, "could not write a points account");
 }

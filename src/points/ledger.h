@@ -252,6 +252,9 @@ extern void ledger_account_values(const LedgerAccount *account, Datum *values, b
 extern const char *const ledger_account_columns[ACCOUNT_COLUMNS];
 extern bool ledger_writing;
 
+/* Run a plan that updates accounts; the guard lets it by, and whatever happens nothing after it. */
+extern void ledger_run_update(Ledger *ledger, SPIPlanPtr plan, Datum *values);
+
 /* hold.c */
 extern void ledger_read_holds(Ledger *ledger, LedgerAccount *account);
 extern void ledger_write_holds(Ledger *ledger, LedgerAccount *account);
