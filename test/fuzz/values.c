@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "common/int.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
@@ -64,9 +65,11 @@ timestamp2tm(Timestamp moment, int *zone, struct pg_tm *tm, fsec_t *fsec, const 
 int
 tm2timestamp(struct pg_tm *tm, fsec_t fsec, int *zone, Timestamp *result)
 {
-	if (tm->tm_year >= 294277)
+	int64 seconds = (((int64) tm->tm_year - 2000) * 372 + (tm->tm_mon - 1) * 31 + tm->tm_mday - 1) * DAY + tm->tm_hour * 3600 + tm->tm_min * 60 + tm->tm_sec;
+
+	/* Years of 372 days reach the end of an int64 before the server's own do. */
+	if (tm->tm_year >= 294277 || pg_mul_s64_overflow(seconds, USECS_PER_SEC, result) || pg_add_s64_overflow(*result, fsec, result))
 		return -1;
-	*result = ((((int64) tm->tm_year - 2000) * 372 + (tm->tm_mon - 1) * 31 + tm->tm_mday - 1) * DAY + tm->tm_hour * 3600 + tm->tm_min * 60 + tm->tm_sec) * USECS_PER_SEC + fsec;
 	return 0;
 }
 
