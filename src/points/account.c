@@ -255,6 +255,18 @@ state_columns(const char *alias)
 }
 
 /*
+ * Accounts are found by their customers, which a plan made while there were none would not do by a join alone: it would read them
+ * all for as long as the session lives. What is found is hashed, since a loop over a batch for each account grows with its square.
+ */
+#define ACCOUNTS_OF_KEYS " AND a.customer_id OPERATOR(pg_catalog.=) ANY ($1)"
+
+static void
+join_by_hash(void)
+{
+	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
  * Lock accounts by a statement; false when some are missing
  */
 static bool
@@ -266,12 +278,13 @@ lock_by_plan(Ledger *ledger, LedgerAccount **accounts, int count)
 	bool all;
 
 	ledger_spi_begin(&spi);
+	join_by_hash();
 	key_arrays(accounts, count, arrays);
 	if (ledger->lock == NULL)
 		ledger->lock = ledger_prepare(
 			psprintf("SELECT %s FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (customer_id, program) JOIN %s a "
-					 "ON a.customer_id OPERATOR(pg_catalog.=) k.customer_id AND a.program OPERATOR(pg_catalog.=) k.program "
-					 "ORDER BY a.customer_id, a.program FOR NO KEY UPDATE OF a",
+					 "ON a.customer_id OPERATOR(pg_catalog.=) k.customer_id AND a.program OPERATOR(pg_catalog.=) k.program" ACCOUNTS_OF_KEYS
+					 " ORDER BY a.customer_id, a.program FOR NO KEY UPDATE OF a",
 					 state_columns("a"),
 					 store_qualified_name(ledger->account)),
 			2,
@@ -432,6 +445,7 @@ write_by_plan(Ledger *ledger, LedgerAccount *accounts, int count)
 	LedgerSpi spi;
 
 	ledger_spi_begin(&spi);
+	join_by_hash();
 	make_columns(columns, ACCOUNT_WRITTEN, count);
 	for (int i = 0; i < count; i++)
 	{
@@ -470,7 +484,7 @@ write_by_plan(Ledger *ledger, LedgerAccount *accounts, int count)
 			appendStringInfo(&sql, "%s%s", c > 0 ? ", " : "", ledger_account_columns[c]);
 		appendStringInfoString(&sql,
 							   ") WHERE a.customer_id OPERATOR(pg_catalog.=) n.customer_id "
-							   "AND a.program OPERATOR(pg_catalog.=) n.program");
+							   "AND a.program OPERATOR(pg_catalog.=) n.program" ACCOUNTS_OF_KEYS);
 		ledger->update = ledger_prepare(sql.data, ACCOUNT_WRITTEN, types);
 	}
 	ledger_run_update(ledger, ledger->update, arrays);

@@ -82,3 +82,19 @@ SELECT count(*) FROM points_verify() WHERE customer_id IS NULL;
 SET search_path = public;
 SELECT crm.drop_store('t_whole', confirm => 't_whole');
 SELECT crm.drop_store('t_parts', confirm => 't_parts');
+
+-- Accounts are found by their keys also by a session that began while there were none.
+SELECT crm.create_store('t_fresh', partitions => 2);
+SET search_path = t_fresh, crm;
+INSERT INTO customer (customer_id) SELECT generate_series(1, 200);
+DO $$
+BEGIN
+    FOR i IN 1 .. 200 LOOP
+        PERFORM earn(i, 10, 'shop', 'r' || i);
+    END LOOP;
+END
+$$;
+SELECT pg_stat_force_next_flush();
+SELECT idx_tup_read BETWEEN 200 AND 3000 AS by_key FROM pg_stat_user_indexes WHERE indexrelid = 'points_account_pkey'::regclass;
+SET search_path = public;
+SELECT crm.drop_store('t_fresh', confirm => 't_fresh');
