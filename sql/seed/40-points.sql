@@ -38,7 +38,7 @@ VALUES ('app', 'routine', 'earn', 'EXECUTE'),
 
 INSERT INTO privacy_rule (table_name, column_name, erase, exported, why) VALUES
     ('points_account', '*', 'keep', true, 'points owed'),
-    ('points_entry', '*', 'keep', true, 'the ledger is append-only; references that look like personal data are refused'),
+    ('points_entry', '*', 'keep', true, 'the ledger is append-only; sources, references and details that look like personal data are refused'),
     ('points_hold', '*', 'keep', true, 'part of the ledger'),
     ('points_note', '*', 'delete', true, 'free text; the entry''s hash covers only a digest'),
     ('points_start', '*', 'keep', false, 'numbers and hashes'),

@@ -111,7 +111,7 @@ COMMENT ON COLUMN points_entry.available_at IS 'from when these points can be sp
 COMMENT ON COLUMN points_entry.shortfall IS 'what a refund could not take back';
 COMMENT ON COLUMN points_entry.reference IS 'with source and kind unique within the account, so that a repeated request changes nothing; null on entries that the ledger books itself';
 COMMENT ON COLUMN points_entry.lots IS 'the lots that this entry took or gave back';
-COMMENT ON COLUMN points_entry.detail IS 'the rule and the points of each item, for earnings by rule';
+COMMENT ON COLUMN points_entry.detail IS 'the rule and the points of each item, for earnings by rule; else what the caller gave. Never erased, as source and reference are not';
 COMMENT ON COLUMN points_entry.note_hash IS 'SHA-256 over salt and text of the entry''s points_note';
 COMMENT ON COLUMN points_entry.actor IS 'who adjusted; the person behind a pooled login where crm.actor is set';
 COMMENT ON COLUMN points_entry.hash IS 'SHA-256 over the hash before and this entry; set by the ledger';

@@ -77,6 +77,7 @@ read_movement(HeapTupleHeader header, PointsEntry *entry, bool *given)
 	entry->reverses = given[COL_REVERSES] ? DatumGetInt64(value[8]) : 0;
 	entry->occurred_at = given[COL_OCCURRED_AT] ? DatumGetTimestampTz(value[9]) : POINTS_NO_TIME;
 	entry->detail = given[COL_DETAIL] ? DatumGetCString(DirectFunctionCall1(jsonb_out, value[10])) : NULL;
+	entry->detail_asked = given[COL_DETAIL];
 }
 
 static LedgerResult

@@ -257,6 +257,7 @@ points_gate(PG_FUNCTION_ARGS)
 	}
 	else
 	{
+		entry->detail_asked = given[COL_DETAIL];
 		posted = ledger_move(ledger, rel, &account, entry, given, &found);
 		if (posted == LEDGER_POSTED)
 			ledger_insert(ledger, list_delete_ptr(account.entries, entry));

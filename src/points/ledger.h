@@ -289,6 +289,8 @@ extern const char *ledger_difference(const Ledger *ledger,
 									 const PointsEntry *wanted,
 									 const bool *given,
 									 const PointsEntry *found);
+extern bool looks_personal(const char *word);
+extern bool detail_looks_personal(const char *detail);
 extern void ledger_refuse_difference(const PointsEntry *wanted, const char *field, PointsRefusal *refusal);
 extern LedgerResult ledger_post(Ledger *ledger,
 								Relation entries,

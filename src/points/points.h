@@ -81,6 +81,7 @@ typedef struct PointsEntry
 	int64 shortfall;
 	PointsLots lots;
 	const char *detail;
+	bool detail_asked; /* written by its caller, so it may hold anything */
 	const char *actor;
 	bool has_note;
 	uint8 note_hash[POINTS_HASH_SIZE];

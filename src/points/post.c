@@ -3,8 +3,6 @@
  */
 #include "points/ledger.h"
 
-#include <ctype.h>
-
 #include "access/xact.h"
 #include "base/store.h"
 #include "catalog/pg_proc.h"
@@ -212,37 +210,6 @@ ledger_refuse_difference(const PointsEntry *wanted, const char *field, PointsRef
 	refusal->hint = "Repeat a request with the same content, or give a new one a reference of its own.";
 }
 
-/*
- * Does a reference look like personal data: a mobile number, an e-mail address or a resident ID?
- */
-static bool
-looks_personal(const char *reference)
-{
-	static const int weights[17] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};
-	size_t length = strlen(reference);
-	size_t digits = strspn(reference, "0123456789");
-	const char *at = strchr(reference, '@');
-
-	if (at != NULL && at != reference && strchr(at, '.') != NULL && strpbrk(reference, " /:") == NULL)
-		return true;
-	if (length == 11 && digits == 11 && reference[0] == '1' && reference[1] >= '3')
-		return true;
-	if (strncmp(reference, "+86", 3) == 0 && length == 14 && strspn(reference + 3, "0123456789") == 11)
-		return true;
-	if (length == 18 && digits >= 17)
-	{
-		int sum = 0;
-		int month = (reference[10] - '0') * 10 + reference[11] - '0';
-		int day = (reference[12] - '0') * 10 + reference[13] - '0';
-
-		for (int i = 0; i < 17; i++)
-			sum += (reference[i] - '0') * weights[i];
-		return (strncmp(reference + 6, "19", 2) == 0 || strncmp(reference + 6, "20", 2) == 0) && month >= 1 &&
-			   month <= 12 && day >= 1 && day <= 31 && toupper((unsigned char) reference[17]) == "10X98765432"[sum % 11];
-	}
-	return false;
-}
-
 static LedgerResult
 refuse(PointsRefusal *refusal, int sqlstate, const char *message, const char *detail, const char *hint)
 {
@@ -308,6 +275,7 @@ ledger_post(Ledger *ledger,
 	PointsEntry target;
 	TimestampTz booked_at;
 	bool resolves = entry->kind == POINTS_CAPTURE || entry->kind == POINTS_RELEASE;
+	const char *personal;
 
 	memset(refusal, 0, sizeof(PointsRefusal));
 	if (entry->source == NULL || entry->source[0] == '\0' || entry->reference == NULL || entry->reference[0] == '\0')
@@ -316,13 +284,21 @@ ledger_post(Ledger *ledger,
 					  "a points entry needs a source and a reference",
 					  psprintf("customer " INT64_FORMAT ", program %s", account->customer_id, account->program),
 					  "They make a repeated request harmless: the source says who asks, the reference which request it is.");
-	if (strlen(entry->reference) > REFERENCE_MAX || strlen(entry->source) > REFERENCE_MAX ||
-		looks_personal(entry->reference))
+	personal = strlen(entry->reference) > REFERENCE_MAX || looks_personal(entry->reference) ? "reference"
+			   : strlen(entry->source) > REFERENCE_MAX || looks_personal(entry->source)		? "source"
+																							: NULL;
+	if (personal != NULL)
 		return refuse(refusal,
 					  ERRCODE_POINTS_INVALID,
-					  "the reference is too long or looks like personal data",
+					  psprintf("the %s is too long or looks like personal data", personal),
 					  psprintf("customer " INT64_FORMAT ", program %s", account->customer_id, account->program),
 					  "Use an order number or another short key; it can never be erased from the ledger.");
+	if (entry->detail_asked && entry->detail != NULL && detail_looks_personal(entry->detail))
+		return refuse(refusal,
+					  ERRCODE_POINTS_INVALID,
+					  "the detail has something that looks like personal data",
+					  psprintf("customer " INT64_FORMAT ", program %s", account->customer_id, account->program),
+					  "Put it into the note, which can be erased; the detail stays in the ledger for good.");
 	if (given[COL_OCCURRED_AT] && TIMESTAMP_NOT_FINITE(entry->occurred_at))
 		return refuse(refusal,
 					  ERRCODE_POINTS_INVALID,

@@ -164,7 +164,7 @@ read_arguments(FunctionCallInfo fcinfo, Movement *movement)
 				break;
 			case ARG_DETAIL:
 				entry->detail = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(i)));
-				given[COL_DETAIL] = true;
+				given[COL_DETAIL] = entry->detail_asked = true;
 				break;
 		}
 	}
