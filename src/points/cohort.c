@@ -342,9 +342,10 @@ restore(Cohorts *c, const PointsEntry *entry, Origin *spent)
 			part.expires_at = entry->expires_at;
 		cohorts_append(c, &back, part);
 		/* Debts are paid from what expires first. */
-		for (place = back.count - 1; place > 0 && back.layer[place - 1].expires_at > part.expires_at; place--)
-			back.layer[place] = back.layer[place - 1];
-		back.layer[place] = part;
+		for (place = back.count; place > 1 && back.layer[place - 2].expires_at > part.expires_at; place--)
+			back.layer[place - 1] = back.layer[place - 2];
+		if (place > 0)
+			back.layer[place - 1] = part;
 	}
 	count_taken(c, &back, FLOW_REVERSED, 1, entry->points);
 	for (int i = 0; i < back.count; i++)
