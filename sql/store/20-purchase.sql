@@ -280,8 +280,6 @@ CREATE FUNCTION recount_customers(fix boolean DEFAULT false)
 RETURNS TABLE (customer_id bigint, column_name text, stored text, actual text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
--- All orders in the order of an index would be fetched one by one from all over the table.
-SET enable_indexscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -290,9 +288,9 @@ DECLARE
 BEGIN
     FOR customer_id, column_name, stored, actual IN
         SELECT c.customer_id, v.column_name, v.stored, v.actual
-        FROM customer c
+        FROM crm.customers_to_recount('customer'::regclass, 'customer_summary'::regclass, 'purchase'::regclass) c (customer_id)
         LEFT JOIN customer_summary s ON s.customer_id = c.customer_id
-        LEFT JOIN purchase_total t ON t.customer_id = c.customer_id
+        LEFT JOIN LATERAL (SELECT * FROM purchase_total t WHERE t.customer_id = c.customer_id) t ON true
         CROSS JOIN LATERAL (VALUES
             ('customer_id', s.customer_id::text, c.customer_id::text),
             ('order_count', s.order_count::text, coalesce(t.order_count, 0)::text),
@@ -303,12 +301,7 @@ BEGIN
             ('first_order_at', s.first_order_at::text, t.first_order_at::text),
             ('last_order_at', s.last_order_at::text, t.last_order_at::text),
             ('months', s.months::text, coalesce(t.months, '{}')::text)) v (column_name, stored, actual)
-        WHERE (s.customer_id, s.order_count, s.spend_total, s.refunded_total, s.discount_total, s.cost_total,
-               s.first_order_at, s.last_order_at, s.months)
-              IS DISTINCT FROM
-              (c.customer_id, coalesce(t.order_count, 0), coalesce(t.spend_total, 0), coalesce(t.refunded_total, 0),
-               coalesce(t.discount_total, 0), coalesce(t.cost_total, 0), t.first_order_at, t.last_order_at, coalesce(t.months, '{}'))
-          AND v.stored IS DISTINCT FROM v.actual
+        WHERE v.stored IS DISTINCT FROM v.actual
           AND (s.customer_id IS NOT NULL OR v.column_name = 'customer_id')
         ORDER BY c.customer_id
     LOOP

@@ -104,8 +104,10 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT o.customer_id,
            lifecycle_stage(o.order_count, o.first_order_at, o.last_order_at,
-                           CASE WHEN o.order_count > 1 AND o.last_order_at - o.first_order_at > make_interval(days => l.at_risk_days)
-                                THEN previous_order_at(o.customer_id, o.last_order_at) END,
+                           -- Who has not ordered for longer than one counts as returned, by whole days in any time zone, needs no order before.
+                           CASE WHEN o.order_count > 1 AND o.last_order_at > customer_lifecycle_at.as_of - make_interval(days => l.returned_days + 2)
+                                     AND o.last_order_at - o.first_order_at > make_interval(days => l.at_risk_days)
+                                THEN (SELECT max(p.order_at) FILTER (WHERE p.order_at < o.last_order_at) FROM purchase p WHERE p.customer_id = o.customer_id) END,
                            customer_lifecycle_at.as_of, l.time_zone, l.new_days, l.active_days, l.dormant_days, l.at_risk_days, l.returned_days)
     FROM customer_orders_at(customer_lifecycle_at.as_of) o CROSS JOIN lifecycle_limits l;
 END;

@@ -193,8 +193,9 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        t.last_contact_at, k.satisfaction
 FROM customer c
 JOIN customer_summary s ON s.customer_id = c.customer_id
--- A hash join, so that a worker reads the settings once.
-JOIN customer_360_basis l ON l.here = (c.status <> 'merged')
+-- A hash join, so that a worker reads the settings once; on the left, since as an inner one the planner takes it for one that halves the rows, and so
+-- carries the settings through the hash tables of everybody.
+LEFT JOIN customer_360_basis l ON l.here = (c.status <> 'merged')
 LEFT JOIN (SELECT p.customer_id,
                   count(*) FILTER (WHERE p.order_at < l.edge_end) AS edge_orders, money_sum(p.net) FILTER (WHERE p.order_at < l.edge_end) AS edge_spend,
                   count(*) FILTER (WHERE p.order_at >= l.month_start) AS month_orders, money_sum(p.net) FILTER (WHERE p.order_at >= l.month_start) AS month_spend
@@ -232,7 +233,8 @@ LEFT JOIN (SELECT p.customer_id,
                   count(*) FILTER (WHERE p.discount > 0) AS promoted, latest(p.channel, p.order_at, p.order_no) AS last_channel,
                   buyer_summary((p.order_at AT TIME ZONE l.time_zone)::date, p.net::double precision, l.today, 7) FILTER (WHERE p.order_at <= now()) AS b
            FROM purchase p JOIN customer_360_basis l ON l.here = (p.order_at IS NOT NULL)
-           GROUP BY p.customer_id) o ON o.customer_id = c.customer_id
+           -- In order the groups need no table, and what is looked up of them lies side by side: a table of many customers fits no cache.
+           GROUP BY p.customer_id ORDER BY p.customer_id) o ON o.customer_id = c.customer_id
 -- Where the window begins with each customer's own year; nothing is read where it does not.
 LEFT JOIN (SELECT p.customer_id, count(*) AS orders_window, money_sum(p.net) AS spend_window
            FROM purchase p JOIN customer c ON c.customer_id = p.customer_id
@@ -264,7 +266,8 @@ LEFT JOIN (SELECT k.customer_id, count(*) FILTER (WHERE k.state NOT IN ('resolve
                   (array_agg(k.satisfaction ORDER BY k.closed_at DESC NULLS LAST, k.ticket_id DESC) FILTER (WHERE k.satisfaction IS NOT NULL))[1] AS satisfaction
            FROM ticket k
            GROUP BY k.customer_id) k ON k.customer_id = c.customer_id
-LEFT JOIN (SELECT a.customer_id, max(a.at) AS last_contact_at FROM interaction a GROUP BY a.customer_id) t ON t.customer_id = c.customer_id;
+LEFT JOIN (SELECT a.customer_id, max(a.at) AS last_contact_at FROM interaction a GROUP BY a.customer_id) t ON t.customer_id = c.customer_id
+WHERE c.status <> 'merged';
 COMMENT ON VIEW customer_360_all IS 'the rows and columns of customer_360, made for passes over all customers: in parallel and without looking up each one. For one customer or a few ask customer_360';
 
 CREATE FUNCTION customer_360_of(customer_id bigint) RETURNS SETOF customer_360
@@ -360,8 +363,9 @@ BEGIN ATOMIC
     LEFT JOIN points_account pa ON pa.customer_id = c.customer_id AND pa.program = 'points'
     CROSS JOIN LATERAL (
         SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at,
-                               CASE WHEN s.order_count > 1 AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
-                                    THEN previous_order_at(c.customer_id, s.last_order_at) END,
+                               CASE WHEN s.order_count > 1 AND s.last_order_at > customer_360_at.as_of - make_interval(days => l.returned_days + 2)
+                                         AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
+                                    THEN (SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) FROM purchase p WHERE p.customer_id = c.customer_id) END,
                                customer_360_at.as_of, l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
                value_class(c.customer_id, coalesce(w.spend, 0), coalesce(w.orders, 0), s.spend_total - s.cost_total, s.last_order_at, customer_360_at.as_of,
                            l.value_at_risk_months, (SELECT v FROM value_limits_at(customer_360_at.as_of) v)) AS value_class,

@@ -25,11 +25,19 @@ money_out_of_range(void)
 			 errhint("Amounts and their sums stay below 922 million million.")));
 }
 
+/* Whether a numeric is an amount. */
+typedef enum MoneyFit
+{
+	MONEY_FITS,
+	MONEY_TOO_LARGE,
+	MONEY_TOO_FINE
+} MoneyFit;
+
 /*
  * Units of a numeric of at most four decimals; the base of numeric's own digits is our unit, so no arithmetic is needed
  */
-int64
-money_from_numeric(Datum value)
+static inline MoneyFit
+money_read(Datum value, int64 *result)
 {
 	struct varlena *numeric = PG_DETOAST_DATUM_PACKED(value);
 	const char *data = VARDATA_ANY(numeric);
@@ -45,7 +53,7 @@ money_from_numeric(Datum value)
 		elog(ERROR, "invalid numeric");
 	memcpy(&header, data, sizeof(header));
 	if ((header & SIGN_MASK) == SIGN_SPECIAL)
-		money_out_of_range();
+		return MONEY_TOO_LARGE;
 	data += sizeof(uint16);
 	length -= sizeof(uint16);
 	if ((header & SIGN_MASK) == SIGN_SHORT)
@@ -66,25 +74,44 @@ money_from_numeric(Datum value)
 		weight = long_weight;
 	}
 	ndigits = length / sizeof(int16);
-	if (ndigits == 0)
-		return 0;
-	if (weight > 4)
-		money_out_of_range();
-	if (weight - ndigits + 1 < -1)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("amount has more than four decimals")));
-
-	for (i = weight; i >= -1; i--)
+	if (ndigits > 0 && weight > 4)
+		return MONEY_TOO_LARGE;
+	if (ndigits > 0 && weight - ndigits + 1 < -1)
+		return MONEY_TOO_FINE;
+	for (i = weight; ndigits > 0 && i >= -1; i--)
 	{
 		int16 digit = 0;
 
 		if (weight - i < ndigits)
 			memcpy(&digit, data + (weight - i) * sizeof(int16), sizeof(digit));
-		if (pg_mul_s64_overflow(units, DIGIT_BASE, &units))
-			money_out_of_range();
-		units = money_add(units, digit);
+		if (pg_mul_s64_overflow(units, DIGIT_BASE, &units) || pg_add_s64_overflow(units, digit, &units))
+			return MONEY_TOO_LARGE;
 	}
-	return negative ? -units : units;
+	*result = negative ? -units : units;
+	return MONEY_FITS;
+}
+
+/*
+ * Units of an amount, or raise
+ */
+int64
+money_from_numeric(Datum value)
+{
+	int64 units = 0;
+	MoneyFit fit = money_read(value, &units);
+
+	if (fit == MONEY_TOO_LARGE)
+		money_out_of_range();
+	if (fit == MONEY_TOO_FINE)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("amount has more than four decimals")));
+	return units;
+}
+
+bool
+money_try_numeric(Datum value, int64 *units)
+{
+	return money_read(value, units) == MONEY_FITS;
 }
 
 /*

@@ -12,6 +12,10 @@
 #define MONEY_UNITS INT64CONST(10000)
 
 extern int64 money_from_numeric(Datum value);
+
+/* The same without raising: false when it is no amount. */
+extern bool money_try_numeric(Datum value, int64 *units);
+
 extern Datum money_to_numeric(int64 units);
 extern void money_out_of_range(void) pg_attribute_noreturn();
 

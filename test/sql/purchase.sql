@@ -138,6 +138,44 @@ DELETE FROM purchase WHERE customer_id = 4 AND channel = 'mall';
 ALTER TABLE purchase ENABLE TRIGGER USER;
 SELECT customer_id, column_name FROM recount_customers(fix => true);
 SELECT * FROM recount_customers();
+-- It finds exactly what a plain comparison does, among few customers and among thousands, and what no orders could make.
+BEGIN;
+CREATE VIEW differs AS
+SELECT c.customer_id FROM customer c LEFT JOIN customer_summary s USING (customer_id) LEFT JOIN purchase_total t USING (customer_id)
+WHERE (s.customer_id, s.order_count, s.spend_total, s.refunded_total, s.discount_total, s.cost_total, s.first_order_at, s.last_order_at, s.months)
+      IS DISTINCT FROM
+      (c.customer_id, coalesce(t.order_count, 0), coalesce(t.spend_total, 0), coalesce(t.refunded_total, 0), coalesce(t.discount_total, 0),
+       coalesce(t.cost_total, 0), t.first_order_at, t.last_order_at, coalesce(t.months, '{}'));
+CREATE VIEW compared AS
+SELECT count(d.customer_id) AS plain, count(r.id) AS found, count(*) FILTER (WHERE d.customer_id = r.id) AS both
+FROM differs d FULL JOIN crm.customers_to_recount('customer', 'customer_summary', 'purchase') r (id) ON r.id = d.customer_id;
+SELECT * FROM compared;
+SET LOCAL session_replication_role = replica;
+UPDATE customer_summary SET order_count = order_count + 1 WHERE customer_id = 1;
+UPDATE customer_summary SET spend_total = 'NaN' WHERE customer_id = 2;
+UPDATE customer_summary SET spend_total = spend_total + 0.00001 WHERE customer_id = 3;
+UPDATE customer_summary SET refunded_total = refunded_total + 1 WHERE customer_id = 5;
+UPDATE customer_summary SET discount_total = -1 WHERE customer_id = 6;
+UPDATE customer_summary SET cost_total = 1e20 WHERE customer_id = 7;
+UPDATE customer_summary SET first_order_at = 'infinity' WHERE customer_id IN (8, 50);
+UPDATE customer_summary SET last_order_at = '-infinity' WHERE customer_id = 9;
+UPDATE customer_summary SET last_order_at = last_order_at - interval '1 microsecond' WHERE customer_id = 10;
+UPDATE customer_summary SET first_order_at = NULL WHERE customer_id = 11;
+UPDATE customer_summary SET months = months + purchase_months('2025-01-01', 1) WHERE customer_id = 12;
+DELETE FROM customer_summary WHERE customer_id = 13;
+DELETE FROM purchase WHERE customer_id = 14;
+UPDATE purchase SET status = 'cancelled' WHERE customer_id = 15;
+SELECT * FROM compared;
+SELECT customer_id, column_name FROM recount_customers() WHERE customer_id IN (2, 8, 13, 50);
+SET LOCAL session_replication_role = origin;
+INSERT INTO customer (customer_id) SELECT generate_series(100000, 110000);
+INSERT INTO purchase (customer_id, channel, order_no, amount, discount, paid_at)
+    SELECT 100000 + k % 9000, 'many', k, k % 97, k % 7, timestamptz '2025-01-01' + k * interval '1 hour' FROM generate_series(1, 15000) k;
+UPDATE customer_summary SET spend_total = spend_total + 1 WHERE customer_id % 1000 = 0 AND customer_id >= 100000;
+SELECT * FROM compared;
+SELECT count(*) FROM recount_customers(fix => true);
+SELECT * FROM compared;
+ROLLBACK;
 
 -- An application needs no right on the summary.
 CREATE ROLE crm_t_purchase_app;
