@@ -16,6 +16,15 @@ else
 	or_replace='OR REPLACE '
 fi
 
+# lines FILE: its lines; "-- again NAME" stands for those from "-- shared NAME" to "-- end NAME" above it in the file
+lines() {
+	awk '$1 == "--" && $2 == "again" && NF == 3 { if (!($3 in text)) { print FILENAME ": no lines " $3 >"/dev/stderr"; exit 1 } printf "%s", text[$3]; next }
+		$1 == "--" && $2 == "end" && NF == 3 { name = ""; next }
+		$1 == "--" && $2 == "shared" && NF == 3 { name = $3; text[name] = ""; next }
+		name != "" { text[name] = text[name] $0 "\n" }
+		{ print }' "$1"
+}
+
 # wrap FUNCTION COMMENT FILE...: the files as one text that FUNCTION returns
 wrap() {
 	printf "\nCREATE ${or_replace}FUNCTION %s() RETURNS text\nLANGUAGE sql IMMUTABLE PARALLEL SAFE\n" "$1"
@@ -24,7 +33,7 @@ wrap() {
 	shift 2
 	for f in "$@"; do
 		printf '\n-- %s\n' "$f"
-		cat "$f"
+		lines "$f"
 	done
 	printf '$crm_script$::text $crm_function$;\n'
 	printf "COMMENT ON FUNCTION %s() IS '%s';\n" "$name" "$comment"
@@ -42,7 +51,7 @@ for f in sql/upgrade/store--*--*.sql; do
 	versions=$(basename "$f" .sql)
 	versions=${versions#store--}
 	printf "UNION ALL SELECT '%s', '%s', \$crm_script\$\n-- %s\n" "${versions%%--*}" "${versions##*--}" "$f"
-	cat "$f"
+	lines "$f"
 	printf '$crm_script$\n'
 done
 printf '$crm_function$;\n'

@@ -1,4 +1,4 @@
--- Everything known of a customer in one row.
+-- Everything known of a customer in one row. Lines from "-- shared NAME" to "-- end NAME" stand again where it says "-- again NAME": tools/join-sql.sh puts them there.
 
 -- What the views below need of the settings and of what was fitted last, computed once for a statement.
 CREATE VIEW customer_360_basis AS
@@ -27,13 +27,17 @@ OFFSET bigint '0';
 COMMENT ON VIEW customer_360_basis IS 'one row: limits, moments and models that customer_360 and customer_360_all compute with';
 
 CREATE VIEW customer_360 AS
-SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence, c.source, c.last_source, c.attributes, c.tags,
+SELECT
+       -- shared totals
+       c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence, c.source, c.last_source, c.attributes, c.tags,
        s.order_count, s.spend_total, s.refunded_total, s.discount_total,
        s.spend_total - s.cost_total AS margin_total,
        round(s.spend_total / nullif(s.order_count, 0), 4) AS avg_order,
        w.orders AS orders_12m, w.spend AS spend_12m,
        round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
+       -- end totals
        o.orders_window, coalesce(o.spend_window, 0) AS spend_window,
+       -- shared figures
        s.first_order_at, s.last_order_at,
        l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
        round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
@@ -41,10 +45,10 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
        round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
        round(o.promoted::numeric / nullif(s.order_count, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
-       n.views_30d, n.carts_30d,
-       round(e.views::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
+       coalesce(n.views_30d, 0) AS views_30d, coalesce(n.carts_30d, 0) AS carts_30d,
+       round(coalesce(e.views, 0)::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
        round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
-       e.reviews_read,
+       coalesce(e.reviews_read, 0) AS reviews_read,
        CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).available ELSE coalesce(pa.available, 0) END AS points,
        CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).pending ELSE coalesce(pa.pending, 0) END AS points_pending,
        CASE WHEN ga.next_due <= now() THEN (points_now(ga, now())).available ELSE coalesce(ga.available, 0) END AS growth,
@@ -54,10 +58,12 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
        z.p_alive, z.expected_orders_12m, z.clv, 1 - z.p_alive AS churn_risk,
        y.value_class,
        CASE WHEN s.order_count > 0 THEN 'closed'
+            -- end figures
             -- Scalar, so that they are planned once: EXISTS would be planned twice.
             WHEN (SELECT true FROM purchase p WHERE p.customer_id = c.customer_id LIMIT 1) THEN 'unclosed'
             WHEN (SELECT true FROM behavior_event e WHERE e.customer_id = c.customer_id AND e.kind = 'inquiry' LIMIT 1)
                  OR (SELECT true FROM interaction i WHERE i.customer_id = c.customer_id AND i.direction = 'in' LIMIT 1) THEN 'inquiry'
+            -- shared grade
             ELSE 'unclosed' END AS relation,
        CASE WHEN s.order_count = 0 THEN NULL
             WHEN y.lifecycle = 'churned' THEN 'lost'
@@ -65,6 +71,7 @@ SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence
             WHEN s.order_count >= 2 AND months_spend(s.months, now() - interval '6 months', 'infinity')
                                         > months_spend(s.months, now() - interval '12 months', now() - interval '6 months') THEN 'growing'
             ELSE 'ordinary' END AS service_grade,
+       -- end grade
        k.open_tickets,
        (SELECT max(i.at) FROM interaction i WHERE i.customer_id = c.customer_id) AS last_contact_at,
        k.satisfaction
@@ -102,12 +109,14 @@ LEFT JOIN LATERAL (
                            CASE WHEN s.order_count > 1 AND s.last_order_at > l.returned_since AND s.last_order_at - s.first_order_at > make_interval(days => l.at_risk_limit)
                                 THEN (SELECT max(p.order_at) FILTER (WHERE p.order_at < s.last_order_at) FROM purchase p WHERE p.customer_id = c.customer_id) END,
                            now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
+           -- shared classes
            CASE WHEN s.order_count > 0 THEN
                rfm_score(l.rfm_model,
                          l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date,
                          s.order_count, s.spend_total::double precision) END AS rfm,
            value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
                        l.value_limits) AS value_class
+           -- end classes
     HAVING true) y ON true
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE p.order_at > x.window_start) AS orders_window, money_sum(p.net) FILTER (WHERE p.order_at > x.window_start) AS spend_window,
@@ -136,6 +145,7 @@ LEFT JOIN LATERAL (
     FROM ticket k
     WHERE k.customer_id = c.customer_id) k ON true
 LEFT JOIN LATERAL (
+    -- shared lifetime
     SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (o.b).x, (o.b).t_x, (o.b).t)
                 ELSE p_alive(l.pareto_nbd, (o.b).x, (o.b).t_x, (o.b).t) END AS p_alive,
            CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t)
@@ -143,6 +153,7 @@ LEFT JOIN LATERAL (
            round(CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL
                       WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
                       ELSE clv(l.pareto_nbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv
+    -- end lifetime
     HAVING true) z ON true
 WHERE c.status <> 'merged';
 COMMENT ON VIEW customer_360 IS 'one row a customer with everything known, as of now; no personal data. describe_columns() says what each column means';
@@ -151,44 +162,15 @@ COMMENT ON VIEW customer_360 IS 'one row a customer with everything known, as of
 -- more than grouping all of them; so each table is grouped by customer and joined by hash. Nothing is computed that a query does not name: a group is
 -- one row a customer, so the planner drops the joins whose columns nobody reads.
 CREATE VIEW customer_360_all AS
-SELECT c.customer_id, c.status, c.joined_at, c.occupation, c.region, c.influence, c.source, c.last_source, c.attributes, c.tags,
-       s.order_count, s.spend_total, s.refunded_total, s.discount_total,
-       s.spend_total - s.cost_total AS margin_total,
-       round(s.spend_total / nullif(s.order_count, 0), 4) AS avg_order,
-       w.orders AS orders_12m, w.spend AS spend_12m,
-       round(w.spend / nullif(w.orders, 0), 4) AS avg_order_12m,
+SELECT
+       -- again totals
        CASE WHEN l.tier_window = 'anniversary' THEN coalesce(x.orders_window, 0) ELSE coalesce(o.orders_window, 0) END AS orders_window,
        CASE WHEN l.tier_window = 'anniversary' THEN coalesce(x.spend_window, 0) ELSE coalesce(o.spend_window, 0) END AS spend_window,
-       s.first_order_at, s.last_order_at,
-       l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date AS days_since_order,
-       round((extract(epoch FROM s.last_order_at - s.first_order_at) / 86400 / nullif(s.order_count - 1, 0))::numeric, 2) AS avg_gap_days,
-       s.last_order_at + (s.last_order_at - s.first_order_at) / nullif(s.order_count - 1, 0) AS next_order_at,
-       round(s.refunded_total / nullif(s.spend_total + s.refunded_total, 0), 4) AS return_rate,
-       round(s.discount_total / nullif(s.spend_total + s.discount_total, 0), 4) AS discount_share,
-       round(o.promoted::numeric / nullif(s.order_count, 0), 4) AS promotion_share, o.last_channel, i.top_category, i.top_category_share,
-       coalesce(n.views_30d, 0) AS views_30d, coalesce(n.carts_30d, 0) AS carts_30d,
-       round(coalesce(e.views, 0)::numeric / nullif(s.order_count, 0), 2) AS views_per_order,
-       round((extract(epoch FROM s.last_order_at - e.first_look) / 60)::numeric, 1) AS minutes_to_order,
-       coalesce(e.reviews_read, 0) AS reviews_read,
-       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).available ELSE coalesce(pa.available, 0) END AS points,
-       CASE WHEN pa.next_due <= now() THEN (points_now(pa, now())).pending ELSE coalesce(pa.pending, 0) END AS points_pending,
-       CASE WHEN ga.next_due <= now() THEN (points_now(ga, now())).available ELSE coalesce(ga.available, 0) END AS growth,
-       coalesce(m.tier, l.base_tier) AS tier, m.since AS tier_since, m.period_end AS tier_until,
-       y.lifecycle,
-       f.rfm, rfm_segment(f.rfm, l.rfm_model, l.rfm_scheme, l.language) AS rfm_segment,
-       z.p_alive, z.expected_orders_12m, z.clv, 1 - z.p_alive AS churn_risk,
-       v.value_class,
-       CASE WHEN s.order_count > 0 THEN 'closed'
+       -- again figures
             WHEN c.customer_id IN (SELECT p.customer_id FROM purchase p WHERE p.order_at IS NULL) THEN 'unclosed'
             WHEN c.customer_id IN (SELECT b.customer_id FROM behavior_event b WHERE b.kind = 'inquiry')
                  OR c.customer_id IN (SELECT a.customer_id FROM interaction a WHERE a.direction = 'in') THEN 'inquiry'
-            ELSE 'unclosed' END AS relation,
-       CASE WHEN s.order_count = 0 THEN NULL
-            WHEN y.lifecycle = 'churned' THEN 'lost'
-            WHEN v.value_class = 'high' AND s.order_count >= 3 THEN 'mature'
-            WHEN s.order_count >= 2 AND months_spend(s.months, now() - interval '6 months', 'infinity')
-                                        > months_spend(s.months, now() - interval '12 months', now() - interval '6 months') THEN 'growing'
-            ELSE 'ordinary' END AS service_grade,
+            -- again grade
        coalesce(k.open_tickets, 0) AS open_tickets,
        t.last_contact_at, k.satisfaction
 FROM customer c
@@ -220,13 +202,9 @@ LEFT JOIN (SELECT p.customer_id, max(p.order_at) AS previous_order_at
            GROUP BY p.customer_id) q ON q.customer_id = c.customer_id
 CROSS JOIN LATERAL (
     SELECT lifecycle_stage(s.order_count, s.first_order_at, s.last_order_at, q.previous_order_at,
-                           now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle) y
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.order_count > 0 THEN
-               rfm_score(l.rfm_model, l.today - (s.last_order_at AT TIME ZONE l.time_zone)::date, s.order_count, s.spend_total::double precision) END AS rfm) f
-CROSS JOIN LATERAL (
-    SELECT value_class(c.customer_id, w.spend, w.orders, s.spend_total - s.cost_total, s.last_order_at, now(), l.value_at_risk_months,
-                       l.value_limits) AS value_class) v
+                           now(), l.time_zone, l.new_days, l.active_limit, l.dormant_limit, l.at_risk_limit, l.returned_days) AS lifecycle,
+           -- again classes
+) y
 -- Everything that is counted from all orders, in one pass over them; what no column asks for is not counted.
 LEFT JOIN (SELECT p.customer_id,
                   count(*) FILTER (WHERE p.order_at > l.window_start) AS orders_window, money_sum(p.net) FILTER (WHERE p.order_at > l.window_start) AS spend_window,
@@ -242,13 +220,8 @@ LEFT JOIN (SELECT p.customer_id, count(*) AS orders_window, money_sum(p.net) AS 
            WHERE p.order_at > last_anniversary(c.joined_at, now(), l.time_zone) - interval '1 microsecond'
            GROUP BY p.customer_id) x ON x.customer_id = c.customer_id
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN p_alive(l.bgnbd, (o.b).x, (o.b).t_x, (o.b).t)
-                ELSE p_alive(l.pareto_nbd, (o.b).x, (o.b).t_x, (o.b).t) END AS p_alive,
-           CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL WHEN l.lifetime_model = 'bgnbd' THEN expected_purchases(l.bgnbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t)
-                ELSE expected_purchases(l.pareto_nbd, 365.0 / 7, (o.b).x, (o.b).t_x, (o.b).t) END AS expected_orders_12m,
-           round(CASE WHEN s.order_count = 0 OR l.value_model_id IS NULL THEN NULL
-                      WHEN l.lifetime_model = 'bgnbd' THEN clv(l.bgnbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345)
-                      ELSE clv(l.pareto_nbd, l.gamma_gamma, (o.b).x, (o.b).t_x, (o.b).t, (o.b).mean, l.lifetime_months, l.lifetime_discount, 4.345) END::numeric, 2) AS clv) z
+    -- again lifetime
+) z
 LEFT JOIN (SELECT t.customer_id, (array_agg(t.category ORDER BY t.amount DESC, t.category) FILTER (WHERE t.category IS NOT NULL))[1] AS top_category,
                   round(max(t.amount) / nullif(sum(t.amount), 0), 4) AS top_category_share
            FROM (SELECT i.customer_id, i.category, sum(i.amount) AS amount FROM purchase_item i GROUP BY i.customer_id, i.category) t

@@ -20,7 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define SLICE_CUSTOMERS 2048
+#define SLICE_CUSTOMERS 8192
 #define SLICES_MAX 1024
 #define ROWS_A_RESET 256
 

@@ -168,7 +168,7 @@ UPDATE purchase SET status = 'cancelled' WHERE customer_id = 15;
 SELECT * FROM compared;
 SELECT customer_id, column_name FROM recount_customers() WHERE customer_id IN (2, 8, 13, 50);
 SET LOCAL session_replication_role = origin;
-INSERT INTO customer (customer_id) SELECT generate_series(100000, 110000);
+INSERT INTO customer (customer_id) SELECT generate_series(100000, 120000);
 INSERT INTO purchase (customer_id, channel, order_no, amount, discount, paid_at)
     SELECT 100000 + k % 9000, 'many', k, k % 97, k % 7, timestamptz '2025-01-01' + k * interval '1 hour' FROM generate_series(1, 15000) k;
 UPDATE customer_summary SET spend_total = spend_total + 1 WHERE customer_id % 1000 = 0 AND customer_id >= 100000;
