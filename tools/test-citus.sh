@@ -137,6 +137,22 @@ whole feeds late 'filled before'
 ok 'a store is distributed once' sh -c "! psql -X -q shopdb -c \"SELECT crm.distribute_store('late')\" 2>'$CRM_DIR/err'; grep -q 'distributed already' '$CRM_DIR/err'"
 
 
+# Nobody may do on a worker what nobody may do on the coordinator.
+privileges() {
+	list="SELECT 'function', p.oid::regprocedure::text, x.grantee::regrole::text, x.privilege_type, x.is_grantable
+		FROM pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x WHERE p.pronamespace = 'shop'::regnamespace
+		UNION ALL SELECT 'table', k.oid::regclass::text, x.grantee::regrole::text, x.privilege_type, x.is_grantable
+		FROM pg_class k CROSS JOIN LATERAL aclexplode(coalesce(k.relacl, acldefault('r', k.relowner))) x
+		WHERE k.relnamespace = 'shop'::regnamespace AND k.relkind IN ('r', 'v') AND NOT crm.is_shard(k.oid)"
+	sql shopdb "$list" | LC_ALL=C sort >"$CRM_DIR/privileges.54329"
+	for port in 54330 54331; do
+		PGPORT=$port sql shopdb "$list" | LC_ALL=C sort >"$CRM_DIR/privileges.$port"
+		[ "$(wc -l <"$CRM_DIR/privileges.$port")" -gt 500 ] && ! LC_ALL=C comm -13 "$CRM_DIR/privileges.54329" "$CRM_DIR/privileges.$port" | grep . || return 1
+	done
+}
+ok 'privileges are the same on every node' privileges
+ok 'a distributed store is healthy' [ "$(sql shopdb "SELECT count(*) FROM crm.health('shop') WHERE subject = 'objects' AND state <> 'ok'")" = 0 ]
+
 # An order number belongs to one customer of all.
 claims() {
 	[ "$(sql shopdb "SELECT shop.claim_orders('{mall,mall}', '{N1,N2}', '{1,2}')")" = 2 ] || return 1
@@ -151,6 +167,7 @@ claims() {
 	[ "$(sql shopdb "SELECT count(*) FROM shop.unclaimed_orders() WHERE order_no = 'S1'")" = 1 ]
 }
 ok 'order numbers are claimed' claims
+ok 'a campaign is not deleted' sh -c "! psql -X -q shopdb -c \"INSERT INTO shop.campaign (campaign, name, channel) VALUES ('gone', 'gone', 'sms')\" -c 'DELETE FROM shop.campaign WHERE campaign = '\''gone'\' 2>'$CRM_DIR/err'; grep -q 'is not deleted or renamed' '$CRM_DIR/err'"
 # What is split by something else, or is the same everywhere, is neither asked nor written in a part.
 apart() {
 	! sql shopdb "SELECT count(*) FROM shop.ask_parts('SELECT channel FROM identity')" 2>"$CRM_DIR/err" || return 1
@@ -236,5 +253,25 @@ forged() {
 leaf=$(sql shopdb "SELECT 'shop.points_checkpoint_leaf_' || shardid || ' ' || nodeport FROM citus_shards WHERE table_name = 'shop.points_checkpoint_leaf'::regclass ORDER BY shardid LIMIT 1")
 ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHERE checkpoint = 1 AND leaf = 1' 'is not what its leaves in part'
 
+# The tests of one node, on distributed stores.
+sqltests='purchase points points_orders points_rules points_verbs points_batches points_liability points_cohort tag_store tag_stats tier segment'
+psql -X -q postgres -c 'CREATE DATABASE crm_regress'
+for port in 54330 54331; do
+	psql -X -q -p $port postgres -c 'CREATE DATABASE crm_regress'
+	psql -X -q -p $port crm_regress -c 'CREATE EXTENSION citus'
+done
+psql -X -q crm_regress -o /dev/null <<-SQL
+	CREATE EXTENSION citus;
+	SELECT citus_set_coordinator_host('$PGHOST', 54329);
+	SELECT citus_add_node('$PGHOST', 54330);
+	SELECT citus_add_node('$PGHOST', 54331);
+	CREATE EXTENSION crm;
+SQL
+printf '| test | statements equal | rows in another order | a limit | which |\n|---|---:|---:|---:|---|\n' >"$CRM_DIR/table"
+for t in ${TESTS:-$sqltests}; do
+	ok "one node's test $t" /usr/bin/python3 test/citus/regress.py --table "$CRM_DIR/table" crm_regress 4 "$t"
+	head -n 1 "$CRM_DIR/last.log"
+done
+[ -z "${WRITE:-}" ] || crm_page_table doc/citus.md 'make test-citus' "$CRM_DIR/table"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

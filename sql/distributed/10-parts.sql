@@ -8,7 +8,7 @@ BEGIN
     IF writes THEN
         PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
     END IF;
-    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L) FROM store_part p', current_schema(), query, given);
+    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L, %L, %L) FROM store_part p', current_schema(), query, given, crm.actor(), current_setting('TimeZone'));
     IF writes THEN
         -- Citus takes a SELECT for one that reads: by this it knows that every node must be asked whether it can commit.
         DELETE FROM store_part p WHERE p.part < 0;
@@ -35,7 +35,7 @@ AS $$
 DECLARE
     key bigint := (SELECT k.customer_id FROM part_key k WHERE k.part = ask_part.part);
 BEGIN
-    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L) FROM store_part p WHERE p.customer_id = %L', current_schema(), query, given, key);
+    RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L, %L, %L) FROM store_part p WHERE p.customer_id = %L', current_schema(), query, given, crm.actor(), current_setting('TimeZone'), key);
     IF writes THEN
         EXECUTE format('DELETE FROM store_part p WHERE p.customer_id = %L AND p.part < 0', key);
     END IF;
@@ -57,6 +57,17 @@ $$;
 REVOKE EXECUTE ON FUNCTION parts_of(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION parts_of(bigint[]) IS 'the parts that customers are in, in an order that is always the same, each with the places of its customers in the array; those that are nobody yet may be asked about anywhere';
 
+CREATE FUNCTION picked(list anyarray, numbers bigint[]) RETURNS anyarray
+LANGUAGE plpgsql IMMUTABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN (SELECT array_agg(list[u.n] ORDER BY u.o) FROM unnest(numbers) WITH ORDINALITY u (n, o) WHERE list IS NOT NULL);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION picked(anyarray, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION picked(anyarray, bigint[]) IS 'the elements of an array at these places: of what is given by customer, the share of a part, whose places parts_of tells';
+
 CREATE FUNCTION job_done(job text, done bigint, total bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -71,6 +82,21 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION job_done(text, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION job_done(text, bigint, bigint) IS 'notes in job_progress that a job over the parts has ended';
+
+CREATE FUNCTION grant_as_view(view text, routine text) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    EXECUTE (SELECT string_agg(format('GRANT EXECUTE ON FUNCTION %s TO %s', routine, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END), '; ')
+             FROM (SELECT x.grantee FROM pg_catalog.pg_class k CROSS JOIN LATERAL aclexplode(coalesce(k.relacl, acldefault('r', k.relowner))) x
+                   WHERE k.oid = view::regclass AND x.privilege_type = 'SELECT') g);
+    INSERT INTO access_rule (kind, object_type, object, privilege)
+    SELECT DISTINCT r.kind, 'routine', split_part(routine, '(', 1), 'EXECUTE' FROM access_rule r WHERE r.object_type = 'table' AND r.object = view AND r.privilege LIKE 'SELECT%';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION grant_as_view(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION grant_as_view(text, text) IS 'who may read a view may call the function that it calls, now and when the access is given later';
 
 -- One row a customer, asked of the part that has the customer: a condition on customer_id goes to one node.
 DO $do$
@@ -91,19 +117,14 @@ BEGIN
             SET search_path FROM CURRENT
             AS $$
             BEGIN
-                RETURN QUERY EXECUTE format('SELECT v.* FROM %%I.%7$s($1) v', crm.part_schema(%3$L, get_shard_id_for_distribution_column('customer', $1))) USING $1;
+                RETURN QUERY EXECUTE format('SELECT v.* FROM %%I.%7$s($1) v', crm.part_schema(%3$s, get_shard_id_for_distribution_column('customer', $1))) USING $1;
             END
             $$;
             REVOKE EXECUTE ON FUNCTION %1$I(bigint) FROM PUBLIC;
             COMMENT ON FUNCTION %1$I(bigint) IS %4$L;
             CREATE OR REPLACE VIEW %5$I AS SELECT %6$s FROM customer c CROSS JOIN LATERAL %1$I(c.customer_id) r;
-        $f$, v || '_row', columns, current_schema(), v || ' of one customer, on the node that has it', v, picked, asked);
-        -- Who may read the view may call what it calls, now and when the access is given later.
-        EXECUTE (SELECT string_agg(format('GRANT EXECUTE ON FUNCTION %I(bigint) TO %s', v || '_row', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END), '; ')
-                 FROM (SELECT x.grantee FROM pg_catalog.pg_class k CROSS JOIN LATERAL aclexplode(coalesce(k.relacl, acldefault('r', k.relowner))) x
-                       WHERE k.oid = v::regclass AND x.privilege_type = 'SELECT') g);
-        INSERT INTO access_rule (kind, object_type, object, privilege)
-        SELECT DISTINCT r.kind, 'routine', v || '_row', 'EXECUTE' FROM access_rule r WHERE r.object_type = 'table' AND r.object = v AND r.privilege LIKE 'SELECT%';
+        $f$, v || '_row', columns, 'current_schema()', v || ' of one customer, on the node that has it', v, picked, asked);
+        PERFORM grant_as_view(v, format('%I(bigint)', v || '_row'));
     END LOOP;
 END
 $do$;

@@ -158,11 +158,8 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    FOR p IN
-        SELECT o.part, array_agg(customers[n]) AS ids, array_agg(names[n]) AS names, array_agg(phones[n]) AS phones, array_agg(emails[n]) AS emails, array_agg(addresses[n]) AS addresses
-        FROM parts_of(customers) o CROSS JOIN LATERAL unnest(o.numbers) n GROUP BY o.part ORDER BY o.part
-    LOOP
-        PERFORM ask_part(p.part, format('SELECT put_contacts(%L, %L, %L, %L, %L)::text', p.ids, p.names, p.phones, p.emails, p.addresses), NULL, true);
+    FOR p IN SELECT o.* FROM parts_of(customers) o LOOP
+        PERFORM ask_part(p.part, format('SELECT put_contacts(%L, %L, %L, %L, %L)::text', picked(customers, p.numbers), picked(names, p.numbers), picked(phones, p.numbers), picked(emails, p.numbers), picked(addresses, p.numbers)), NULL, true);
     END LOOP;
 END
 $$;

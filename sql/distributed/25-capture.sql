@@ -42,11 +42,8 @@ DECLARE
     p record;
 BEGIN
     PERFORM take_orders(array_agg(r.channel ORDER BY r.ordinality), array_agg(r.order_no ORDER BY r.ordinality), customers) FROM unnest(rows) WITH ORDINALITY r;
-    FOR p IN
-        SELECT o.part, array_agg(rows[n]) AS rows, array_agg(customers[n]) AS customers, CASE WHEN contacts IS NOT NULL THEN array_agg(contacts[n]) END AS contacts
-        FROM parts_of(customers) o CROSS JOIN LATERAL unnest(o.numbers) n GROUP BY o.part ORDER BY o.part
-    LOOP
-        PERFORM ask_part(p.part, format('SELECT write_captured(%L, %L, %L, %L, %L)::text', p.rows, p.customers, mapping, p.contacts, history), NULL, true);
+    FOR p IN SELECT o.* FROM parts_of(customers) o LOOP
+        PERFORM ask_part(p.part, format('SELECT write_captured(%L, %L, %L, %L, %L)::text', picked(rows, p.numbers), picked(customers, p.numbers), mapping, picked(contacts, p.numbers), history), NULL, true);
     END LOOP;
 END
 $$;
@@ -84,15 +81,11 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    FOR p IN
-        SELECT o.part, array_agg(people[n]) AS people
-        FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(people) WITH ORDINALITY x ORDER BY x.ordinality)) o CROSS JOIN LATERAL unnest(o.numbers) n
-        GROUP BY o.part ORDER BY o.part
-    LOOP
+    FOR p IN SELECT o.* FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(people) WITH ORDINALITY x ORDER BY x.ordinality)) o LOOP
         RETURN QUERY
         SELECT (t.d).*
         FROM (SELECT a::imported_person AS d
-              FROM ask_part(p.part, format('SELECT d::text FROM import_differences(%L, %L, %L) d', m, as_of, p.people)) a OFFSET 0) t;
+              FROM ask_part(p.part, format('SELECT d::text FROM import_differences(%L, %L, %L) d', m, as_of, picked(people, p.numbers))) a OFFSET 0) t;
     END LOOP;
 END
 $$;
@@ -104,12 +97,8 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    FOR p IN
-        SELECT o.part, array_agg(people[n]) AS people
-        FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(people) WITH ORDINALITY x ORDER BY x.ordinality)) o CROSS JOIN LATERAL unnest(o.numbers) n
-        GROUP BY o.part ORDER BY o.part
-    LOOP
-        PERFORM ask_part(p.part, format('SELECT import_people(%L, %L, %L, %L, %L)::text', m, as_of, why, opening, p.people), NULL, true);
+    FOR p IN SELECT o.* FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(people) WITH ORDINALITY x ORDER BY x.ordinality)) o LOOP
+        PERFORM ask_part(p.part, format('SELECT import_people(%L, %L, %L, %L, %L)::text', m, as_of, why, opening, picked(people, p.numbers)), NULL, true);
     END LOOP;
 END
 $$;
@@ -121,12 +110,8 @@ AS $$
 DECLARE
     p record;
 BEGIN
-    FOR p IN
-        SELECT o.part, array_agg(orders[n]) AS orders
-        FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(orders) WITH ORDINALITY x ORDER BY x.ordinality)) o CROSS JOIN LATERAL unnest(o.numbers) n
-        GROUP BY o.part ORDER BY o.part
-    LOOP
-        PERFORM ask_part(p.part, format('SELECT import_purchases(%L, %L, %L)::text', m, history, p.orders), NULL, true);
+    FOR p IN SELECT o.* FROM parts_of(ARRAY(SELECT x.customer_id FROM unnest(orders) WITH ORDINALITY x ORDER BY x.ordinality)) o LOOP
+        PERFORM ask_part(p.part, format('SELECT import_purchases(%L, %L, %L)::text', m, history, picked(orders, p.numbers)), NULL, true);
     END LOOP;
 END
 $$;

@@ -54,3 +54,38 @@ BEGIN
     COMMIT;
 END
 $$;
+
+CREATE FUNCTION count_tag_audience() RETURNS TABLE (tag text, chunk bigint, members audience)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT v.tag, v.chunk, audience_or_agg(v.members)
+    FROM ask_parts('SELECT to_jsonb(r)::text
+                    FROM (SELECT t.tag, c.customer_id >> 20 AS chunk, audience_agg(c.customer_id) AS members
+                          FROM customer c CROSS JOIN LATERAL (SELECT tags(c.tags) UNION ALL SELECT '''') t (tag)
+                          GROUP BY 1, 2) r') j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (tag text, chunk bigint, members audience)
+    GROUP BY v.tag, v.chunk;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION count_tag_audience() FROM PUBLIC;
+COMMENT ON FUNCTION count_tag_audience() IS 'the customers of each tag, from the tags of the customers of all parts';
+
+CREATE OR REPLACE FUNCTION recount_tag_audience() RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    g record;
+BEGIN
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    LOCK TABLE customer IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM tag_audience;
+    DELETE FROM tag_audience_change;
+    FOR g IN SELECT c.* FROM count_tag_audience() c LOOP
+        INSERT INTO tag_audience (tag, chunk, members) VALUES (g.tag, g.chunk, g.members);
+    END LOOP;
+END
+$$;

@@ -27,9 +27,14 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             -- A refusal names the movement by its place in the part's share.
             GET STACKED DIAGNOSTICS refusal = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-            RAISE EXCEPTION '%', CASE WHEN refusal ~ '^movement [0-9]+:'
-                                      THEN regexp_replace(refusal, '[0-9]+', p.numbers[substring(refusal FROM '[0-9]+')::integer]::text) ELSE refusal END
-                USING ERRCODE = SQLSTATE, DETAIL = detail, HINT = hint;
+            IF refusal ~ '^movement [0-9]+:' THEN
+                refusal := regexp_replace(refusal, '[0-9]+', p.numbers[substring(refusal FROM '[0-9]+')::integer]::text);
+            END IF;
+            -- An empty hint would be one.
+            IF hint = '' THEN
+                RAISE EXCEPTION '%', refusal USING ERRCODE = SQLSTATE, DETAIL = detail;
+            END IF;
+            RAISE EXCEPTION '%', refusal USING ERRCODE = SQLSTATE, DETAIL = detail, HINT = hint;
         END;
     END LOOP;
     RETURN QUERY SELECT u.* FROM unnest(results) u ORDER BY u.ordinal;

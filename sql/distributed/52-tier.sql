@@ -97,3 +97,16 @@ BEGIN
     COMMIT;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION tier_warning(as_of timestamptz DEFAULT now(), days integer DEFAULT NULL)
+RETURNS TABLE (customer_id bigint, tier text, tier_until timestamptz, to_stay numeric, stay_condition rule)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT v.* FROM ask_parts(format('SELECT to_jsonb(r)::text FROM tier_warning(%L, %L) r', as_of, days)) j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (customer_id bigint, tier text, tier_until timestamptz, to_stay numeric, stay_condition rule)
+    ORDER BY v.tier_until, v.customer_id;
+END
+$$;

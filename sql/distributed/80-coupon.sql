@@ -125,19 +125,3 @@ BEGIN
     RETURN written;
 END
 $$;
-
-CREATE OR REPLACE FUNCTION cancel_campaign(campaign text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-#variable_conflict use_column
-DECLARE
-    stopped bigint;
-BEGIN
-    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
-    UPDATE outbox o SET state = 'cancelled' WHERE o.campaign = cancel_campaign.campaign AND o.state = 'pending';
-    GET DIAGNOSTICS stopped = ROW_COUNT;
-    UPDATE campaign c SET state = 'cancelled' WHERE c.campaign = cancel_campaign.campaign AND c.state IN ('draft', 'frozen');
-    RETURN stopped;
-END
-$$;

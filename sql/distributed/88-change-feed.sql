@@ -11,54 +11,6 @@ BEGIN
 END
 $$;
 
--- Citus sends these on by the text of the statement, which in a script is the whole script.
-DO $do$
-BEGIN
-    ALTER FUNCTION watch_changes(text[]) RENAME TO watch_tables;
-    ALTER FUNCTION unwatch_changes(text[]) RENAME TO unwatch_tables;
-END
-$do$;
-
-CREATE FUNCTION unwatch_changes(tables text[]) RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    was text := current_setting('citus.enable_unsafe_triggers');
-BEGIN
-    PERFORM set_config('citus.enable_unsafe_triggers', 'on', true);
-    PERFORM unwatch_tables(tables);
-    PERFORM set_config('citus.enable_unsafe_triggers', was, true);
-END
-$$;
-COMMENT ON FUNCTION unwatch_changes(text[]) IS 'the feed no longer speaks of these tables. Run by the store''s owner';
-REVOKE EXECUTE ON FUNCTION unwatch_changes(text[]) FROM PUBLIC;
-
-CREATE FUNCTION watch_changes(tables text[] DEFAULT '{customer,contact,purchase,tier_member,points_entry}') RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-DECLARE
-    name text;
-    was text := current_setting('citus.enable_unsafe_triggers');
-BEGIN
-    FOREACH name IN ARRAY tables LOOP
-        IF name IN ('identity', 'order_claim', 'reward_code', 'part_key')
-           OR crm.is_distributed(to_regclass(quote_ident(name))) AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(name)) AND a.attname = 'customer_id') THEN
-            RAISE EXCEPTION 'table "%" is not split by customer, and its changes are not watched', name
-                USING ERRCODE = 'feature_not_supported', HINT = 'The feed has a part on the node of each customer.';
-        END IF;
-    END LOOP;
-    PERFORM set_config('citus.enable_unsafe_triggers', 'on', true), set_config('citus.multi_shard_modify_mode', 'sequential', true);
-    PERFORM watch_tables(tables);
-    PERFORM set_config('citus.enable_unsafe_triggers', was, true);
-    PERFORM ask_parts(format('SELECT crm.point_triggers(%L, part_number())::text', current_schema()), NULL, true);
-END
-$$;
-COMMENT ON FUNCTION watch_changes(text[]) IS
-'from now on changes of these tables of the store are written to change_event, on the node of each customer. Repeat it for a table whose primary key or masks changed. Run by the store''s owner. Errors: 42P01 no such table, 42P16 no primary key, 0A000 not split by customer';
-REVOKE EXECUTE ON FUNCTION watch_changes(text[]) FROM PUBLIC;
-
 CREATE FUNCTION cursor_positions(cursor text) RETURNS TABLE (part bigint, txid xid8, event_id bigint)
 LANGUAGE plpgsql IMMUTABLE
 SET search_path FROM CURRENT
@@ -111,16 +63,8 @@ RETURNS TABLE (cursor text, at timestamptz, table_name name, op text, customer_i
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
-DECLARE
-    c change_consumer;
 BEGIN
-    INSERT INTO change_consumer (consumer) VALUES (next_changes.consumer) ON CONFLICT DO NOTHING;
-    -- Two workers of one consumer take turns.
-    SELECT * INTO c FROM change_consumer x WHERE x.consumer = next_changes.consumer FOR UPDATE;
-    IF c.missed THEN
-        RAISE EXCEPTION 'events that consumer "%" had not acknowledged were pruned', consumer
-            USING ERRCODE = 'CE003', HINT = 'Read the tables anew, then reset_changes(consumer).';
-    END IF;
+    PERFORM take_consumer(consumer);
     RETURN QUERY
     SELECT f.* FROM change_feed((SELECT string_agg(p.part || ':' || p.txid || '-' || p.event_id, ',' ORDER BY p.part) FROM change_position p WHERE p.consumer = next_changes.consumer), max_rows) f;
 END
@@ -258,9 +202,6 @@ BEGIN
         USING ERRCODE = 'feature_not_supported', HINT = 'Before a shard moves or a backup is restored elsewhere: read the feed to its end; after it reset_changes() for each consumer.';
 END
 $$;
-
-INSERT INTO privacy_rule (table_name, column_name, erase, step, exported, why) VALUES
-    ('change_position', '*', 'keep', 0, false, 'readers of the feed, and numbers');
 
 DO $do$
 BEGIN

@@ -52,13 +52,7 @@ BEGIN
     WITH kept AS MATERIALIZED (
         SELECT k.tag, k.chunk, k.members FROM tag_chunk k
     ), counted AS MATERIALIZED (
-        SELECT v.tag, v.chunk, audience_or_agg(v.members) AS members
-        FROM ask_parts('SELECT to_jsonb(r)::text
-                        FROM (SELECT t.tag, c.customer_id >> 20 AS chunk, audience_agg(c.customer_id) AS members
-                              FROM customer c CROSS JOIN LATERAL (SELECT tags(c.tags) UNION ALL SELECT '''') t (tag)
-                              GROUP BY 1, 2) r') j
-        CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (tag text, chunk bigint, members audience)
-        GROUP BY v.tag, v.chunk
+        SELECT c.tag, c.chunk, c.members FROM count_tag_audience() c
     )
     SELECT coalesce(k.tag, r.tag), coalesce(k.chunk, r.chunk),
            coalesce(r.members, '{}') - coalesce(k.members, '{}'), coalesce(k.members, '{}') - coalesce(r.members, '{}')

@@ -62,18 +62,34 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION has_tag_support(internal) IS 'puts the operator ? in place of has_tag; called by the planner';
 ALTER FUNCTION has_tag(tagset, text) SUPPORT has_tag_support;
 
-CREATE FUNCTION estimate(store text, query tagquery) RETURNS bigint
+CREATE FUNCTION estimate_rows(customers regclass, query tagquery) RETURNS bigint
 LANGUAGE plpgsql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     plan jsonb;
 BEGIN
-    PERFORM crm.require_store(store);
     -- PL/pgSQL lets only a volatile function run EXPLAIN.
-    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %I.customer WHERE tags OPERATOR(crm.@@) %L::crm.tagquery', store, query)
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM %s WHERE tags OPERATOR(crm.@@) %L::crm.tagquery', customers, query)
         INTO plan;
     RETURN (plan #>> '{0,Plan,Plan Rows}')::bigint;
+END
+$$;
+COMMENT ON FUNCTION estimate_rows(regclass, tagquery) IS 'about how many rows of a table with a column tags, such as customer or a shard of it, match a query';
+
+CREATE FUNCTION estimate(store text, query tagquery) RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    customers regclass;
+BEGIN
+    PERFORM crm.require_store(store);
+    customers := format('%I.customer', store)::regclass;
+    IF NOT crm.is_distributed(customers) THEN
+        RETURN crm.estimate_rows(customers, query);
+    END IF;
+    RETURN (SELECT sum((j ->> 'n')::bigint)::bigint FROM crm.on_shards(customers, format('SELECT crm.estimate_rows(''%%s'', %L) AS n', query)) j);
 END
 $$;
 COMMENT ON FUNCTION estimate(text, tagquery) IS 'about how many customers of a store match a query, from statistics alone: no customer is read; never less than 1';

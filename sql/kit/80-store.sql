@@ -258,25 +258,19 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = format('This removes every customer, order and point of the store. SELECT crm.drop_store(%L, confirm => %L) does it.', name, name);
     END IF;
+    PERFORM crm.on_parts(name, format('crm.drop_part(%L, p.part)', name));
     EXECUTE format('DROP SCHEMA %I CASCADE', name);
 END
 $$;
 COMMENT ON FUNCTION drop_store(text, text) IS 'drops a store with all its data; confirm must repeat the name';
 
-CREATE FUNCTION rename_store(name text, new_name text) RETURNS void
+CREATE FUNCTION pin_routines(name text, new_name text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     routine regprocedure;
 BEGIN
-    PERFORM crm.require_store(name);
-    PERFORM crm.check_store_name(new_name);
-    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = new_name) THEN
-        RAISE EXCEPTION 'schema "%" already exists', new_name
-            USING ERRCODE = 'duplicate_schema', HINT = 'Choose another name.';
-    END IF;
-    EXECUTE format('ALTER SCHEMA %I RENAME TO %I', name, new_name);
     FOR routine IN
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = new_name)
@@ -285,6 +279,23 @@ BEGIN
     LOOP
         EXECUTE format('ALTER ROUTINE %s SET search_path = %I, crm, pg_temp', routine, new_name);
     END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pin_routines(text, text) IS 'lets the functions of a schema that was renamed find each other under its new name';
+
+CREATE FUNCTION rename_store(name text, new_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm.require_store(name);
+    PERFORM crm.check_store_name(new_name);
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = new_name) THEN
+        RAISE EXCEPTION 'schema "%" already exists', new_name
+            USING ERRCODE = 'duplicate_schema', HINT = 'Choose another name.';
+    END IF;
+    EXECUTE format('ALTER SCHEMA %I RENAME TO %I', name, new_name);
+    PERFORM crm.pin_routines(name, new_name), crm.on_parts(new_name, format('crm.rename_part(%L, %L, p.part)', name, new_name));
 END
 $$;
 COMMENT ON FUNCTION rename_store(text, text) IS 'renames a store and pins the search_path of its functions anew; a plain ALTER SCHEMA RENAME would leave them pointing at the old name';
@@ -321,6 +332,9 @@ BEGIN
                 END;
     END LOOP;
     EXECUTE format('INSERT INTO %I.access_grantee (role, kind) VALUES (%L, %L) ON CONFLICT DO NOTHING', store, role, kind);
+    IF crm.is_distributed(format('%I.access_grantee', store)::regclass) THEN
+        EXECUTE format('SELECT %I.access_granted(%L, %L)', store, role, kind);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION grant_access(text, name, text) IS

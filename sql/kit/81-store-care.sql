@@ -1,5 +1,13 @@
 -- Checking, repairing and upgrading stores.
 
+CREATE FUNCTION is_shard(relation regclass) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION is_shard(regclass) IS 'whether this table is a shard, or a copy, of one that Citus distributes: a trigger asks it of TG_RELID';
+
+CREATE FUNCTION table_name(relation regclass) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION table_name(regclass) IS 'the name of a table, of a shard that of the table that Citus distributes: a trigger asks it of TG_RELID, since TG_TABLE_NAME is the shard''s on a shard';
+
 CREATE FUNCTION store_objects(name text) RETURNS SETOF text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -8,26 +16,28 @@ BEGIN ATOMIC
                                           WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'c' THEN 'type' ELSE 'table' END, c.relname)
     FROM pg_catalog.pg_class c JOIN schema ON c.relnamespace = schema.oid
     WHERE NOT c.relispartition AND c.relkind <> 't'
+      -- A store over several nodes has copies of some tables here, under other numbers after they were moved.
+      AND NOT crm.is_shard(coalesce((SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid), c.oid))
     UNION ALL
     SELECT format('column %I.%I %s', c.relname, a.attname, replace(pg_catalog.format_type(a.atttypid, a.atttypmod), format('%I.', store_objects.name), ''))
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'c') AND NOT c.relispartition
     JOIN schema ON c.relnamespace = schema.oid
-    WHERE a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT crm.is_shard(c.oid)
     UNION ALL
     SELECT format('constraint %I on %I', k.conname, c.relname)
     FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid AND NOT c.relispartition
     JOIN schema ON c.relnamespace = schema.oid
     -- A key to a partitioned table has a child for each partition of that.
-    WHERE k.conparentid = 0
+    WHERE k.conparentid = 0 AND NOT crm.is_shard(c.oid)
     UNION ALL
     SELECT format('trigger %I on %I is %s', t.tgname, c.relname,
                   CASE t.tgenabled WHEN 'O' THEN 'enabled' WHEN 'A' THEN 'always' WHEN 'R' THEN 'replica' ELSE 'disabled' END)
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid AND NOT c.relispartition
     JOIN schema ON c.relnamespace = schema.oid
-    WHERE NOT t.tgisinternal
+    WHERE NOT t.tgisinternal AND NOT crm.is_shard(c.oid)
     UNION ALL
     SELECT format('routine %I(%s)%s', p.proname, replace(pg_catalog.pg_get_function_identity_arguments(p.oid), format('%I.', store_objects.name), ''),
                   CASE WHEN p.prosecdef THEN ' security definer' ELSE '' END)

@@ -4,10 +4,6 @@ CREATE FUNCTION is_distributed(relation regclass) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION is_distributed(regclass) IS 'whether Citus keeps the rows of this table in shards, or copies of it on every node; false where there is no Citus';
 
-CREATE FUNCTION is_shard(relation regclass) RETURNS boolean
-LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION is_shard(regclass) IS 'whether this table is a shard, or a copy, of one that Citus distributes: a trigger asks it of TG_RELID';
-
 CREATE FUNCTION on_shards(relation regclass, query text) RETURNS SETOF jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -343,7 +339,10 @@ BEGIN
         EXECUTE v.stub;
     END LOOP;
     FOR f IN
-        SELECT p.oid::regprocedure AS routine, 'customer_id' = ANY (p.proargnames[1:p.pronargs]) AND p.prorettype <> 'trigger'::regtype AS of_customer FROM pg_proc p
+        SELECT p.oid::regprocedure AS routine, 'customer_id' = ANY (p.proargnames[1:p.pronargs]) AND p.prorettype <> 'trigger'::regtype
+               -- One node counts what a role sees in clear.
+               AND p.proname <> 'reveal' AS of_customer
+        FROM pg_proc p
         WHERE p.pronamespace = schema AND p.prokind IN ('f', 'p')
         ORDER BY p.oid
     LOOP
@@ -354,6 +353,10 @@ BEGIN
             EXECUTE 'SELECT create_distributed_function($1)' USING f.routine;
         END IF;
     END LOOP;
+    -- Citus carries over what was granted, not what was taken from everybody.
+    SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid) INTO step FROM pg_proc p
+    WHERE p.pronamespace = schema AND p.prokind IN ('f', 'p') AND p.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee = 0);
+    EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', step);
     FOREACH step IN ARRAY triggers LOOP
         EXECUTE step;
     END LOOP;
@@ -367,6 +370,7 @@ BEGIN
         EXECUTE v.definition;
     END LOOP;
     PERFORM set_config('citus.enable_ddl_propagation', 'on', true);
+    PERFORM crm.write_manifest(store);
     RETURN QUERY SELECT p.relation, p.placement, p.dropped FROM pg_temp.crm_distribution p ORDER BY p.relation::text;
 END
 $$;

@@ -267,20 +267,63 @@ REVOKE EXECUTE ON FUNCTION make_parts(text) FROM PUBLIC;
 COMMENT ON FUNCTION make_parts(text) IS
 'makes the parts of a distributed store anew: after shards were moved or split, a node was added, or the store was changed. What cannot be had in a part is listed. Run by a superuser on the coordinator';
 
-CREATE FUNCTION run_in_part(store text, part bigint, query text, given text DEFAULT NULL) RETURNS SETOF text
+CREATE FUNCTION rename_part(store text, new_name text, part bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
+    EXECUTE format('ALTER SCHEMA %I RENAME TO %I', crm.part_schema(store, part), crm.part_schema(new_name, part));
+    PERFORM crm.pin_routines(crm.part_schema(store, part), crm.part_schema(new_name, part));
+END
+$$;
+COMMENT ON FUNCTION rename_part(text, text, bigint) IS 'renames a part of a distributed store, on its node: run there by rename_store';
+
+CREATE FUNCTION drop_part(store text, part bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
+    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', crm.part_schema(store, part));
+END
+$$;
+COMMENT ON FUNCTION drop_part(text, bigint) IS 'drops a part of a distributed store, on its node: run there by drop_store';
+
+CREATE FUNCTION on_parts(store text, step text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF crm.is_distributed(format('%I.customer', store)::regclass) THEN
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+        EXECUTE format('SELECT count(s.done) FROM (SELECT (%s)::text AS done FROM %I.store_part p OFFSET 0) s', step, store);
+        -- Citus takes a SELECT for one that reads: by this it knows that every node must be asked whether it can commit.
+        EXECUTE format('DELETE FROM %I.store_part p WHERE p.part < 0', store);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION on_parts(text, text) IS 'runs a step, an expression over p.part, for each part of a store on its node; nothing when the store is not distributed';
+
+CREATE FUNCTION run_in_part(store text, part bigint, query text, given text DEFAULT NULL, actor text DEFAULT NULL, zone text DEFAULT current_setting('TimeZone'))
+RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     schema text := crm.part_schema(store, part);
+    acted text := coalesce(current_setting('crm.actor', true), '');
 BEGIN
     IF to_regnamespace(quote_ident(schema)) IS NULL THEN
         RAISE EXCEPTION 'store "%" has no part % on this node', store, part
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('SELECT * FROM crm.make_parts(%L) on the coordinator makes the parts anew, after a shard was moved.', store);
     END IF;
-    PERFORM set_config('search_path', format('%I, crm, pg_temp', schema), true), set_config('crm_part.given', given, true);
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', schema), true), set_config('crm_part.given', given, true),
+            set_config('crm.actor', coalesce(actor, ''), true), set_config('TimeZone', zone, true);
     RETURN QUERY EXECUTE query;
+    PERFORM set_config('crm.actor', acted, true);
 END
 $$;
-COMMENT ON FUNCTION run_in_part(text, bigint, text, text) IS
-'runs a query that gives one column of text in a part of a distributed store, on the node that has it and with the caller''s rights. given is what the query may ask for by current_setting(''crm_part.given'')';
+COMMENT ON FUNCTION run_in_part(text, bigint, text, text, text, text) IS
+'runs a query that gives one column of text in a part of a distributed store, on the node that has it and with the caller''s rights. given is what the query may ask for by current_setting(''crm_part.given''), actor who acts behind the login, zone the time zone of the session that asks';

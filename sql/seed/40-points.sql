@@ -21,7 +21,7 @@ UNION ALL
 SELECT k.kind, 'table', o.object, 'SELECT'
 FROM (VALUES ('analyst'), ('auditor'), ('marketer')) AS k (kind),
      (VALUES ('points_entry'), ('points_entry_all'), ('points_entry_archived'), ('points_start'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
-             ('points_trial_balance'), ('points_liability')) AS o (object)
+             ('points_trial_balance'), ('points_flow'), ('points_liability')) AS o (object)
 UNION ALL
 VALUES ('app', 'routine', 'earn', 'EXECUTE'),
        ('app', 'table', 'points_entry', 'INSERT'),

@@ -80,6 +80,20 @@ $$;
 COMMENT ON FUNCTION tell_progress() IS 'trigger BEFORE UPDATE FOR EACH ROW of job_progress: says every five seconds how far a job is, and dates the start of a new run';
 CREATE TRIGGER tell_progress BEFORE UPDATE ON job_progress FOR EACH ROW EXECUTE FUNCTION tell_progress();
 
+CREATE FUNCTION note_progress(job text, done bigint, state text DEFAULT 'running') RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    -- Over several nodes all must write the same moment.
+    moment timestamptz := clock_timestamp();
+BEGIN
+    UPDATE job_progress j SET done = note_progress.done, state = note_progress.state, updated_at = moment WHERE j.job = note_progress.job;
+END
+$$;
+COMMENT ON FUNCTION note_progress(text, bigint, text) IS 'writes how far a job in job_progress is';
+REVOKE EXECUTE ON FUNCTION note_progress(text, bigint, text) FROM PUBLIC;
+
 -- What the columns without a word above are.
 COMMENT ON COLUMN settings.singleton IS 'always true: there is one row';
 COMMENT ON COLUMN access_rule.kind IS 'the access kind: owner, agent, marketer, analyst, auditor or app';

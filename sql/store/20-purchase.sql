@@ -204,6 +204,20 @@ $$;
 REVOKE EXECUTE ON FUNCTION convert_purchase() FROM PUBLIC;
 COMMENT ON FUNCTION convert_purchase() IS 'row trigger of purchase, once there is a rate: converts an order that comes in another currency';
 
+CREATE FUNCTION convert_purchases() RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'purchase'::regclass AND t.tgname = 'purchase_converted') THEN
+        CREATE TRIGGER purchase_converted BEFORE INSERT ON purchase FOR EACH ROW
+        WHEN (NEW.currency IS NOT NULL AND NEW.currency_rate IS NULL) EXECUTE FUNCTION convert_purchase();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION convert_purchases() IS 'makes the trigger that converts orders, unless it is there';
+REVOKE EXECUTE ON FUNCTION convert_purchases() FROM PUBLIC;
+
 CREATE FUNCTION set_currency_rate(currency text, day date, rate numeric) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -212,10 +226,7 @@ BEGIN
     INSERT INTO currency_rate AS r (currency, day, rate)
     VALUES (set_currency_rate.currency, set_currency_rate.day, set_currency_rate.rate)
     ON CONFLICT ON CONSTRAINT currency_rate_pkey DO UPDATE SET rate = EXCLUDED.rate;
-    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'purchase'::regclass AND t.tgname = 'purchase_converted') THEN
-        CREATE TRIGGER purchase_converted BEFORE INSERT ON purchase FOR EACH ROW
-        WHEN (NEW.currency IS NOT NULL AND NEW.currency_rate IS NULL) EXECUTE FUNCTION convert_purchase();
-    END IF;
+    PERFORM convert_purchases();
 END
 $$;
 COMMENT ON FUNCTION set_currency_rate(text, date, numeric) IS

@@ -37,7 +37,7 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF TG_TABLE_NAME = 'tag' THEN
+    IF crm.table_name(TG_RELID) = 'tag' THEN
         NEW.tag := fold_tag(NEW.tag);
     ELSE
         NEW.namespace := fold_tag(NEW.namespace);

@@ -139,19 +139,19 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
     tags := ARRAY(SELECT DISTINCT c.tag FROM tag_audience_change c);
     INSERT INTO job_progress (job, state, done, total) VALUES ('fold_tag_audience', 'running', 0, cardinality(tags))
-    ON CONFLICT (job) DO UPDATE SET state = 'running', done = 0, total = EXCLUDED.total, started_at = clock_timestamp(), updated_at = clock_timestamp();
+    ON CONFLICT (job) DO UPDATE SET state = 'running', done = 0, total = EXCLUDED.total, started_at = EXCLUDED.started_at, updated_at = EXCLUDED.updated_at;
     FOREACH tag IN ARRAY tags
     LOOP
         PERFORM fold_tag_chunks(tag);
         n := n + 1;
         -- A popular tag has more to fold, yet no transaction holds a base row for long.
         IF n % 20 = 0 THEN
-            UPDATE job_progress SET done = n, updated_at = clock_timestamp() WHERE job = 'fold_tag_audience';
+            PERFORM note_progress('fold_tag_audience', n);
             COMMIT;
             PERFORM pg_catalog.set_config('search_path', path, true);
         END IF;
     END LOOP;
-    UPDATE job_progress SET done = n, state = 'done', updated_at = clock_timestamp() WHERE job = 'fold_tag_audience';
+    PERFORM note_progress('fold_tag_audience', n, 'done');
     COMMIT;
 END
 $$;

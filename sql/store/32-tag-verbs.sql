@@ -1,5 +1,15 @@
 -- Giving and taking tags. The verbs run as their caller: the table's own privileges decide.
 
+CREATE FUNCTION say_tag_reason(why text, expires_at timestamptz DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM set_config('crm.tag_reason', coalesce(why, ''), true), set_config('crm.tag_expires', coalesce(expires_at::text, ''), true);
+END
+$$;
+COMMENT ON FUNCTION say_tag_reason(text, timestamptz) IS 'tells the triggers of customer why tags change from here on, and when those that are given lapse';
+
 CREATE FUNCTION give_tag(customers audience, tag text, why text, expires_at timestamptz) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -14,7 +24,7 @@ DECLARE
                                                                AND n.namespace = split_part(folded, ':', 1));
     changed bigint;
 BEGIN
-    PERFORM set_config('crm.tag_reason', coalesce(why, ''), true), set_config('crm.tag_expires', coalesce(expires_at::text, ''), true);
+    PERFORM say_tag_reason(why, expires_at);
     IF exclusive THEN
         UPDATE customer c SET tags = tag_put(c.tags, folded)
         WHERE c.customer_id = ANY (ids) AND NOT has_tag(c.tags, folded);
@@ -31,7 +41,7 @@ BEGIN
         ORDER BY c.customer_id
         ON CONFLICT ON CONSTRAINT tag_expiry_pkey DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE x.expires_at <> EXCLUDED.expires_at;
     END IF;
-    PERFORM set_config('crm.tag_reason', '', true), set_config('crm.tag_expires', '', true);
+    PERFORM say_tag_reason(NULL);
     RETURN changed;
 END
 $$;
@@ -72,11 +82,11 @@ DECLARE
     folded text := fold_tag(tag);
     changed bigint;
 BEGIN
-    PERFORM set_config('crm.tag_reason', coalesce(why, ''), true);
+    PERFORM say_tag_reason(why);
     UPDATE customer c SET tags = c.tags - folded
     WHERE c.customer_id = ANY (ids) AND has_tag(c.tags, folded);
     GET DIAGNOSTICS changed = ROW_COUNT;
-    PERFORM set_config('crm.tag_reason', '', true);
+    PERFORM say_tag_reason(NULL);
     RETURN changed;
 END
 $$;
@@ -123,14 +133,14 @@ BEGIN
     last := ids[cardinality(ids)];
     -- The customer first, as every other change of tags does; whoever is busy is for the next run.
     locked := ARRAY(SELECT c.customer_id FROM customer c WHERE c.customer_id = ANY (ids) ORDER BY 1 FOR NO KEY UPDATE SKIP LOCKED);
-    PERFORM set_config('crm.tag_reason', 'expired', true);
+    PERFORM say_tag_reason('expired');
     SELECT count(*) INTO expired FROM tag_expiry x WHERE x.customer_id = ANY (locked) AND x.expires_at <= as_of;
     UPDATE customer c SET tags = c.tags - d.tags
     FROM (SELECT x.customer_id, array_agg(x.tag) AS tags FROM tag_expiry x
           WHERE x.customer_id = ANY (locked) AND x.expires_at <= as_of GROUP BY 1) d
     WHERE c.customer_id = d.customer_id;
     DELETE FROM tag_expiry x WHERE x.customer_id = ANY (locked) AND x.expires_at <= as_of;
-    PERFORM set_config('crm.tag_reason', '', true);
+    PERFORM say_tag_reason(NULL);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION expire_some_tags(timestamptz, bigint, integer) FROM PUBLIC;
@@ -148,17 +158,17 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
     INSERT INTO job_progress (job, state, done, total)
     SELECT 'expire_tags', 'running', 0, count(*) FROM tag_expiry x WHERE x.expires_at <= as_of
-    ON CONFLICT (job) DO UPDATE SET state = 'running', done = 0, total = EXCLUDED.total, started_at = clock_timestamp(), updated_at = clock_timestamp();
+    ON CONFLICT (job) DO UPDATE SET state = 'running', done = 0, total = EXCLUDED.total, started_at = EXCLUDED.started_at, updated_at = EXCLUDED.updated_at;
     LOOP
         SELECT * INTO step FROM expire_some_tags(as_of, after, batch);
         EXIT WHEN step.last IS NULL;
         after := step.last;
         n := n + step.expired;
-        UPDATE job_progress SET done = n, updated_at = clock_timestamp() WHERE job = 'expire_tags';
+        PERFORM note_progress('expire_tags', n);
         COMMIT;
         PERFORM pg_catalog.set_config('search_path', path, true);
     END LOOP;
-    UPDATE job_progress SET state = 'done', done = n, updated_at = clock_timestamp() WHERE job = 'expire_tags';
+    PERFORM note_progress('expire_tags', n, 'done');
     COMMIT;
 END
 $$;
@@ -184,10 +194,10 @@ BEGIN
     LEFT JOIN tag_expiry o ON o.customer_id = c.customer_id AND o.tag = old_tag
     LEFT JOIN tag_expiry n ON n.customer_id = c.customer_id AND n.tag = new_tag
     WHERE c.customer_id = ANY (ids) AND has_tag(c.tags, old_tag);
-    PERFORM set_config('crm.tag_reason', format('%s is now %s', old_tag, new_tag), true);
+    PERFORM say_tag_reason(format('%s is now %s', old_tag, new_tag));
     UPDATE customer c SET tags = c.tags - old_tag + new_tag WHERE c.customer_id = ANY (ids) AND has_tag(c.tags, old_tag);
     GET DIAGNOSTICS changed = ROW_COUNT;
-    PERFORM set_config('crm.tag_reason', '', true);
+    PERFORM say_tag_reason(NULL);
     DELETE FROM tag_expiry x WHERE x.customer_id = ANY (ids) AND x.tag = new_tag;
     INSERT INTO tag_expiry (customer_id, tag, expires_at)
     SELECT k.customer_id, new_tag, k.expires_at FROM unnest(kept, expiries) k(customer_id, expires_at) WHERE k.expires_at IS NOT NULL;
@@ -213,7 +223,7 @@ BEGIN
         CONTINUE WHEN old_tag OPERATOR(pg_catalog.=) target;
         PERFORM pg_catalog.set_config('search_path', path, true);
         INSERT INTO job_progress (job, state, done) VALUES ('merge_tags', 'running', n)
-        ON CONFLICT (job) DO UPDATE SET state = 'running', done = EXCLUDED.done, total = NULL, started_at = clock_timestamp(), updated_at = clock_timestamp();
+        ON CONFLICT (job) DO UPDATE SET state = 'running', done = EXCLUDED.done, total = NULL, started_at = EXCLUDED.started_at, updated_at = EXCLUDED.updated_at;
         INSERT INTO tag (tag, name_zh, name_en, description, kind, valid_for, created_at, created_by)
         SELECT target, t.name_zh, t.name_en, t.description, t.kind, t.valid_for, t.created_at, t.created_by FROM tag t WHERE t.tag = old_tag
         ON CONFLICT DO NOTHING;
@@ -227,13 +237,13 @@ BEGIN
                 EXIT WHEN step.last IS NULL;
                 after := step.last;
                 n := n + step.changed;
-                UPDATE job_progress SET done = n, updated_at = clock_timestamp() WHERE job = 'merge_tags';
+                PERFORM note_progress('merge_tags', n);
                 COMMIT;
                 PERFORM pg_catalog.set_config('search_path', path, true);
             END LOOP;
         END LOOP;
         DELETE FROM tag t WHERE t.tag = old_tag;
-        UPDATE job_progress SET state = 'done', updated_at = clock_timestamp() WHERE job = 'merge_tags';
+        PERFORM note_progress('merge_tags', n, 'done');
         COMMIT;
     END LOOP;
 END

@@ -144,21 +144,23 @@ JOIN points_program p USING (program)
 WHERE (d.issued, d.redeemed, d.expired, d.reversed, d.closing) <> (0, 0, 0, 0, 0);
 COMMENT ON VIEW points_cohort_flow IS 'the points of each month of earning, by month of booking in the store''s time zone: opening + issued - redeemed - expired + reversed = closing, exactly. The rows of a month add up to points_liability, the last closing of a month of earning is what points_cohort has of it. reversed nets refunds, restorals, adjustments and transfers, and debts of one month that points of another paid. As booked: CALL expire_points() first';
 
+CREATE VIEW points_flow AS
+SELECT e.program, date_trunc('month', e.booked_at AT TIME ZONE s.time_zone)::date AS month,
+       sum(CASE WHEN e.kind = 'earn' THEN e.points ELSE 0 END) AS issued,
+       sum(CASE WHEN e.kind IN ('redeem', 'capture') THEN e.points ELSE 0 END) AS redeemed,
+       sum(CASE WHEN e.kind = 'expire' THEN e.points ELSE 0 END) AS expired,
+       sum(CASE e.kind WHEN 'refund' THEN coalesce(e.shortfall, 0) - e.points
+                       WHEN 'restore' THEN e.points WHEN 'adjust' THEN e.points
+                       WHEN 'transfer_in' THEN e.points WHEN 'transfer_out' THEN -e.points ELSE 0 END) AS reversed
+FROM points_entry_all e
+CROSS JOIN settings s
+GROUP BY 1, 2;
+COMMENT ON VIEW points_flow IS 'the points of each month of booking in the store''s time zone, as points_liability counts them';
+
 CREATE VIEW points_liability AS
-WITH flow AS (
-    SELECT e.program, date_trunc('month', e.booked_at AT TIME ZONE s.time_zone)::date AS month,
-           sum(CASE WHEN e.kind = 'earn' THEN e.points ELSE 0 END) AS issued,
-           sum(CASE WHEN e.kind IN ('redeem', 'capture') THEN e.points ELSE 0 END) AS redeemed,
-           sum(CASE WHEN e.kind = 'expire' THEN e.points ELSE 0 END) AS expired,
-           sum(CASE e.kind WHEN 'refund' THEN coalesce(e.shortfall, 0) - e.points
-                           WHEN 'restore' THEN e.points WHEN 'adjust' THEN e.points
-                           WHEN 'transfer_in' THEN e.points WHEN 'transfer_out' THEN -e.points ELSE 0 END) AS reversed
-    FROM points_entry_all e
-    CROSS JOIN settings s
-    GROUP BY 1, 2
-), closed AS (
+WITH closed AS (
     SELECT f.*, sum(f.issued - f.redeemed - f.expired + f.reversed) OVER (PARTITION BY f.program ORDER BY f.month) AS closing
-    FROM flow f
+    FROM points_flow f
 )
 SELECT c.program, c.month, c.closing - (c.issued - c.redeemed - c.expired + c.reversed) AS opening,
        c.issued, c.redeemed, c.expired, c.reversed, c.closing,

@@ -107,33 +107,40 @@ COMMENT ON FUNCTION invited_by(bigint, bigint, timestamptz) IS
 'records who invited a new customer and posts the points for registering. Errors: CP030 invited by another, CP031 oneself or a circle, CP032 not new';
 REVOKE EXECUTE ON FUNCTION invited_by(bigint, bigint, timestamptz) FROM PUBLIC;
 
+CREATE FUNCTION invitations_met(as_of timestamptz) RETURNS TABLE (customer_id bigint, inviter bigint, source text, points bigint, met boolean)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT v.customer_id, v.inviter, r.source, r.points, r.met
+    FROM invitation v
+    CROSS JOIN settings s
+    CROSS JOIN LATERAL (VALUES
+        ('invite_paid', s.invite_paid_points, EXISTS (SELECT FROM purchase p WHERE p.customer_id = v.customer_id AND p.order_at <= invitations_met.as_of)),
+        ('invite_completed', s.invite_completed_points, EXISTS (SELECT FROM purchase p WHERE p.customer_id = v.customer_id AND p.order_at IS NOT NULL AND p.status = 'completed'
+                                                                AND coalesce(p.completed_at, p.order_at) <= invitations_met.as_of))) AS r (source, points, met)
+    WHERE r.points > 0;
+END;
+COMMENT ON FUNCTION invitations_met(timestamptz) IS 'what each invitation would bring its inviter, and whether the orders of who was invited meet it';
+REVOKE EXECUTE ON FUNCTION invitations_met(timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION settle_invitations(as_of timestamptz DEFAULT now()) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    s settings;
     i record;
+    held bigint;
     settled bigint := 0;
 BEGIN
-    SELECT k.* INTO s FROM settings k;
-    FOR i IN
-        SELECT v.customer_id, v.inviter, r.source, r.points, r.met,
-               (SELECT sum(CASE e.kind WHEN 'earn' THEN e.points ELSE -abs(e.points) END) FROM points_entry_all e
-                WHERE e.customer_id = v.inviter AND e.program = 'points' AND e.source = r.source AND e.kind IN ('earn', 'refund')
-                  AND (e.reference = v.customer_id::text OR e.reference LIKE v.customer_id || '/%')) AS held
-        FROM invitation v
-        CROSS JOIN LATERAL (VALUES
-            ('invite_paid', s.invite_paid_points, EXISTS (SELECT FROM purchase p WHERE p.customer_id = v.customer_id AND p.order_at <= settle_invitations.as_of)),
-            ('invite_completed', s.invite_completed_points, EXISTS (SELECT FROM purchase p WHERE p.customer_id = v.customer_id AND p.order_at IS NOT NULL AND p.status = 'completed'
-                                                                    AND coalesce(p.completed_at, p.order_at) <= settle_invitations.as_of))) AS r (source, points, met)
-        WHERE r.points > 0
-        ORDER BY v.inviter, v.customer_id
-    LOOP
-        IF i.met AND i.held IS NULL THEN
+    FOR i IN SELECT m.* FROM invitations_met(settle_invitations.as_of) m ORDER BY m.inviter, m.customer_id LOOP
+        SELECT sum(CASE e.kind WHEN 'earn' THEN e.points ELSE -abs(e.points) END) INTO held
+        FROM points_entry_all e
+        WHERE e.customer_id = i.inviter AND e.program = 'points' AND e.source = i.source AND e.kind IN ('earn', 'refund')
+          AND (e.reference = i.customer_id::text OR e.reference LIKE i.customer_id || '/%');
+        IF i.met AND held IS NULL THEN
             PERFORM earn(i.inviter, i.points, i.source, i.customer_id::text, as_of => settle_invitations.as_of);
             settled := settled + 1;
-        ELSIF NOT i.met AND i.held > 0 THEN
+        ELSIF NOT i.met AND held > 0 THEN
             PERFORM refund(i.inviter, i.customer_id::text, source => i.source, reference => i.customer_id || '/back', as_of => settle_invitations.as_of);
             settled := settled + 1;
         END IF;

@@ -219,8 +219,8 @@ BEGIN
     IF preset IS DISTINCT FROM 'textbook' THEN
         RAISE EXCEPTION 'unknown preset "%"', preset USING ERRCODE = 'undefined_object', HINT = 'The presets are: textbook.';
     END IF;
-    DELETE FROM tier t WHERE t.tier NOT IN ('ordinary', 'silver', 'gold', 'diamond')
-        AND NOT EXISTS (SELECT FROM tier_member m WHERE m.tier = t.tier);
+    -- Members first, by themselves: over several nodes they are not beside the tiers.
+    DELETE FROM tier t WHERE t.tier <> ALL (ARRAY(SELECT DISTINCT m.tier FROM tier_member m) || '{ordinary,silver,gold,diamond}'::text[]);
     INSERT INTO tier (tier, seq, name_zh, name_en, qualify, keep) VALUES
         ('ordinary', 1, '普通会员', 'ordinary', NULL, NULL),
         ('silver', 2, '银卡会员', 'silver', 'spend_12m >= 500 OR spend_total >= 800', 'growth >= 500'),

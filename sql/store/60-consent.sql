@@ -73,11 +73,11 @@ BEGIN
     ELSIF TG_OP = 'DELETE' THEN
         was := to_jsonb(OLD);
         IF (was ->> 'at')::timestamptz < now() - (SELECT s.privacy_log_keep FROM settings s)
-           AND (TG_TABLE_NAME <> 'consent' OR EXISTS (SELECT FROM erasure e WHERE e.customer_id = (was ->> 'customer_id')::bigint)) THEN
+           AND (crm.table_name(TG_RELID) <> 'consent' OR EXISTS (SELECT FROM erasure e WHERE e.customer_id = (was ->> 'customer_id')::bigint)) THEN
             RETURN OLD;
         END IF;
     END IF;
-    RAISE EXCEPTION 'rows of % are not changed, only added', TG_TABLE_NAME
+    RAISE EXCEPTION 'rows of % are not changed, only added', crm.table_name(TG_RELID)
         USING ERRCODE = 'CV007',
               HINT = 'A new row corrects an old one. After settings.privacy_log_keep rows may be deleted, of consent only those of erased customers.';
 END

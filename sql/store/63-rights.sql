@@ -522,7 +522,7 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO job_progress AS j (job, done) VALUES ('retention ' || r.rule, affected)
-    ON CONFLICT (job) DO UPDATE SET done = j.done + EXCLUDED.done, state = CASE WHEN EXCLUDED.done > 0 THEN 'running' ELSE 'done' END, updated_at = clock_timestamp();
+    ON CONFLICT (job) DO UPDATE SET done = j.done + EXCLUDED.done, state = CASE WHEN EXCLUDED.done > 0 THEN 'running' ELSE 'done' END, updated_at = EXCLUDED.updated_at;
     RETURN affected;
 END
 $$;

@@ -112,6 +112,11 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    -- A node's copy of the table does not see the messages, which are on all.
+    IF crm.is_shard(TG_RELID) THEN
+        RAISE EXCEPTION 'campaign "%" is not deleted or renamed: the store is spread over several nodes', OLD.campaign
+            USING ERRCODE = 'feature_not_supported', HINT = 'cancel_campaign() takes back what was not claimed.';
+    END IF;
     IF EXISTS (SELECT FROM outbox o WHERE o.campaign = OLD.campaign) THEN
         RAISE EXCEPTION 'campaign "%" has messages in the outbox', OLD.campaign
             USING ERRCODE = 'foreign_key_violation', HINT = 'cancel_campaign() takes back what was not claimed; what was sent is needed for its effect.';

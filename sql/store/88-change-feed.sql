@@ -170,21 +170,34 @@ $$;
 COMMENT ON FUNCTION change_feed(text, integer) IS
 'events after a cursor (null: from the oldest), in an order that never changes afterwards: those of transactions older than every transaction still open, so that one that commits late is not missed. The last row''s cursor is the next after. Errors: 22023 cursor';
 
+CREATE FUNCTION take_consumer(consumer text) RETURNS change_consumer
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    c change_consumer;
+BEGIN
+    INSERT INTO change_consumer (consumer) VALUES (take_consumer.consumer) ON CONFLICT DO NOTHING;
+    -- Two workers of one consumer take turns.
+    SELECT * INTO c FROM change_consumer x WHERE x.consumer = take_consumer.consumer FOR UPDATE;
+    IF c.missed THEN
+        RAISE EXCEPTION 'events that consumer "%" had not acknowledged were pruned', consumer
+            USING ERRCODE = 'CE003', HINT = 'Read the tables anew, then reset_changes(consumer).';
+    END IF;
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION take_consumer(text) IS 'a consumer of the change feed, made when it is new, and locked until the transaction ends. Error: CE003 events were pruned';
+REVOKE EXECUTE ON FUNCTION take_consumer(text) FROM PUBLIC;
+
 CREATE FUNCTION next_changes(consumer text, max_rows integer DEFAULT 1000)
 RETURNS TABLE (cursor text, at timestamptz, table_name name, op text, customer_id bigint, key jsonb, changed text[])
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    c change_consumer;
+    c change_consumer := take_consumer(consumer);
 BEGIN
-    INSERT INTO change_consumer (consumer) VALUES (next_changes.consumer) ON CONFLICT DO NOTHING;
-    -- Two workers of one consumer take turns.
-    SELECT * INTO c FROM change_consumer x WHERE x.consumer = next_changes.consumer FOR UPDATE;
-    IF c.missed THEN
-        RAISE EXCEPTION 'events that consumer "%" had not acknowledged were pruned', consumer
-            USING ERRCODE = 'CE003', HINT = 'Read the tables anew, then reset_changes(consumer).';
-    END IF;
     RETURN QUERY SELECT * FROM change_feed(c.txid::text || '-' || c.event_id, max_rows);
 END
 $$;
@@ -276,8 +289,8 @@ BEGIN
         n := prune_some_changes(keep, force, as_of, batch);
         done := done + n;
         INSERT INTO job_progress AS j (job, state, done) VALUES ('prune_changes', CASE n WHEN 0 THEN 'done' ELSE 'running' END, done)
-        ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, updated_at = clock_timestamp(),
-            started_at = CASE WHEN excluded.done = n THEN clock_timestamp() ELSE j.started_at END;
+        ON CONFLICT (job) DO UPDATE SET state = excluded.state, done = excluded.done, updated_at = excluded.updated_at,
+            started_at = CASE WHEN excluded.done = n THEN excluded.started_at ELSE j.started_at END;
         COMMIT;
         EXIT WHEN n OPERATOR(pg_catalog.=) 0;
     END LOOP;

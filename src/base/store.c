@@ -358,6 +358,22 @@ is_shard(PG_FUNCTION_ARGS)
 }
 
 /*
+ * The name of a table; of a shard, that of its table. See table_name in the kit
+ */
+PG_FUNCTION_INFO_V1(table_name);
+Datum
+table_name(PG_FUNCTION_ARGS)
+{
+	Relation rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	Oid catalog;
+	Shard shard;
+	char *name = find_own_shard(rel, &catalog, &shard) ? get_rel_name(shard.table) : pstrdup(RelationGetRelationName(rel));
+
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/*
  * Is a table partitioned? See is_partitioned in the kit
  */
 PG_FUNCTION_INFO_V1(is_partitioned);

@@ -83,6 +83,7 @@ my %justified = (
     'distribute_store format'   => 'format(%I) and a relation of type regclass',
     'make_part format'          => 'relations of type regclass, columns by format(%I)',
     'make_part replace'         => 'part_statements: definitions that the server gives, with quote_literal of a regclass',
+    'on_parts format'           => 'its argument is an expression, run with the rights of the caller',
     'run_in_part query'         => 'its argument is a query, run with the rights of the caller',
     'distribute_store f'        => 'sql_to_plpgsql: the definition that the server gives, its names quoted',
     'distribute_store v'        => 'views as the server deparses them, under names of type regclass',
