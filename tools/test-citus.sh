@@ -53,7 +53,8 @@ CONF
 as_server cp -R "$CRM_DIR/coordinator" "$CRM_DIR/worker1"
 as_server cp -R "$CRM_DIR/coordinator" "$CRM_DIR/worker2"
 for node in $nodes; do
-	as_server pg_ctl -D "$CRM_DIR/${node%:*}" -o "-p ${node#*:}" -l "$CRM_DIR/${node%:*}.log" -w -t 60 start >/dev/null ||
+	# A server hands its PGTZ on to the servers that it asks, whatever time zone their databases have.
+	as_server env -u PGTZ pg_ctl -D "$CRM_DIR/${node%:*}" -o "-p ${node#*:}" -l "$CRM_DIR/${node%:*}.log" -w -t 60 start >/dev/null ||
 		{ tail -n 20 "$CRM_DIR/${node%:*}.log" >&2; exit 1; }
 	psql -X -q -p "${node#*:}" postgres -c 'CREATE DATABASE shopdb'
 	psql -X -q -p "${node#*:}" shopdb -c 'CREATE EXTENSION citus'
