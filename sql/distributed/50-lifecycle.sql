@@ -28,3 +28,17 @@ BEGIN
     COMMIT;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION lifecycle_matrix(since timestamptz, until timestamptz DEFAULT now())
+RETURNS TABLE (from_stage text, to_stage text, customers bigint, share numeric)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT v.from_stage, v.to_stage, sum(v.customers)::bigint, round(sum(v.customers) / sum(sum(v.customers)) OVER (PARTITION BY v.from_stage), 4)
+    FROM ask_parts(format('SELECT to_jsonb(r)::text FROM lifecycle_matrix(%L, %L) r', since, until)) j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (from_stage text, to_stage text, customers bigint)
+    GROUP BY v.from_stage, v.to_stage ORDER BY v.from_stage, v.to_stage;
+END
+$$;

@@ -364,6 +364,10 @@ BEGIN
     PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
     PERFORM crm.run_script(crm.distributed_script());
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- What the script made is the store's, so that no function of it runs with other rights.
+    FOR f IN SELECT p.oid::regprocedure AS routine, p.prokind FROM pg_proc p WHERE p.pronamespace = schema AND p.proowner <> owner LOOP
+        EXECUTE format('ALTER %s %s OWNER TO %I', CASE f.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, f.routine, pg_get_userbyid(owner));
+    END LOOP;
     -- But those that the script has made.
     FOR v IN SELECT * FROM pg_temp.crm_distribution_view w WHERE pg_get_viewdef(w.oid) !~ '\mFROM\M' ORDER BY w.oid LOOP
         PERFORM set_config('citus.enable_ddl_propagation', CASE WHEN v.here THEN 'off' ELSE 'on' END, true);
