@@ -5,6 +5,8 @@ Behind each create_store() the store is distributed; nothing else of a test is c
 of doc/citus.md that is the reason, in test/citus/limits/NAME: a difference that is not there fails, and so does one that has gone.
   regress.py [--accept] [--table FILE] DATABASE SHARDS NAME...
 --accept writes what differs into the file; a new difference gets the limit "?", which fails until a person has put a limit there.
+A file of limits has, for each statement that differs: "## " and the limit; "@ ", the how manieth of those that read so, and how it begins;
+lines that differ, one node's with "- ", several nodes' with "+ "; "> " what runs after it, "! " what runs in its place, for the limit's sake.
 """
 import collections
 import difflib
@@ -87,7 +89,7 @@ def limits(path):
     return found
 
 
-def run(database, name, blocks, shards):
+def run(database, blocks, shards):
     # What a query computes on the shards by the time zone, such as a date of a moment, it computes by that of the node.
     zone = re.search(r"(?m)^SET timezone = '([^']+)'", "\n".join("\n".join(block) for block in blocks))
     script = ["SELECT run_command_on_all_nodes($crm$ALTER DATABASE %s SET timezone = '%s'$crm$) \\g /dev/null" % (database, zone.group(1) if zone else SETTINGS["PGTZ"]), "\\c"]
@@ -107,7 +109,9 @@ def run(database, name, blocks, shards):
 
 
 def main(arguments):
-    accept, table, known = False, None, set(re.findall(r"^\| `([a-z ]+)` \|", open("doc/citus.md", encoding="utf-8").read(), re.M))
+    accept, table = False, None
+    documented = open("doc/citus.md", encoding="utf-8").read().split("| limit | what Citus does |")[1].split("\n\n")[0]
+    known = set(re.findall(r"^\| `([a-z ]+)` \|", documented, re.M))
     while arguments[0].startswith("--"):
         option = arguments.pop(0)
         if option == "--accept":
@@ -128,7 +132,7 @@ def main(arguments):
             for pattern, replacement in ASKED:
                 lines = [re.sub(pattern, replacement, line) for line in lines]
             blocks.append(lines)
-        output = run(database, name, blocks, shards)
+        output = run(database, blocks, shards)
         if os.environ.get("CITUS_OUTPUT"):
             open(os.path.join(os.environ["CITUS_OUTPUT"], name + ".out"), "w", encoding="utf-8").write(output)
         one = answers(script, open("expected/%s.out" % name, encoding="utf-8").read())
