@@ -148,7 +148,7 @@ DECLARE
 BEGIN
     FOR change IN
         SELECT * FROM (VALUES
-            (E'UNIQUE (customer_id, program, kind, reference, source)\n);', E'UNIQUE (customer_id, program, kind, reference, source)\n' || by_customer),
+            (E'UNIQUE (customer_id, reference, program, kind, source)\n);', E'UNIQUE (customer_id, reference, program, kind, source)\n' || by_customer),
             -- One name for what ON CONFLICT rests on, in both kinds of store.
             (E'PRIMARY KEY (customer_id, channel, order_no),\n    CONSTRAINT purchase_order_no UNIQUE (channel, order_no),',
              'CONSTRAINT purchase_order_no PRIMARY KEY (customer_id, channel, order_no),'),

@@ -93,7 +93,8 @@ CREATE TABLE points_entry (
     hash bytea NOT NULL,
     PRIMARY KEY (customer_id, program, seq),
     -- No foreign key to points_account: the gate locks the account of every entry, or makes it, and nothing deletes accounts.
-    CONSTRAINT points_entry_reference UNIQUE (customer_id, program, kind, reference, source)
+    -- What tells entries of a customer apart comes first: whoever looks for one compares little else.
+    CONSTRAINT points_entry_reference UNIQUE (customer_id, reference, program, kind, source)
 );
 CREATE INDEX points_entry_reverses ON points_entry (customer_id, program, reverses) WHERE reverses IS NOT NULL;
 COMMENT ON TABLE points_entry IS 'every movement of points, append-only, each account''s entries chained by SHA-256 as doc/points-format.md says';

@@ -130,4 +130,13 @@
 #define crm_index_beginscan(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, keys, 0)
 #endif
 
+/* Goes down a B-tree to the page of a key. The includer has access/nbtree.h. */
+#if PG_VERSION_NUM >= 170000
+#define crm_bt_search(index, heap, key, buffer) _bt_search(index, heap, key, buffer, BT_READ)
+#elif PG_VERSION_NUM >= 160000
+#define crm_bt_search(index, heap, key, buffer) _bt_search(index, heap, key, buffer, BT_READ, NULL)
+#else
+#define crm_bt_search(index, heap, key, buffer) ((void) (heap), _bt_search(index, key, buffer, BT_READ, NULL))
+#endif
+
 #endif

@@ -5,6 +5,7 @@
 #include "points/ledger.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "base/store.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -545,7 +546,10 @@ ledger_insert(Ledger *ledger, List *entries)
 		return;
 	if (ledger_direct(ledger))
 	{
-		(void) ledger_direct_insert(ledger, entries, NULL);
+		Relation rel = table_open(ledger->entries, RowExclusiveLock);
+
+		(void) ledger_direct_insert(ledger, rel, entries, NULL);
+		table_close(rel, NoLock);
 		return;
 	}
 	ledger_spi_begin(&spi);

@@ -11,18 +11,23 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "base/probe.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+/* Versions of an account that are looked at without a scan, which would also note those that nobody needs. */
+#define PROBED_PLACES 4
 
 extern Datum points_gate(PG_FUNCTION_ARGS);
 extern Datum points_immutable(PG_FUNCTION_ARGS);
@@ -156,18 +161,56 @@ ledger_access_begin(Ledger *ledger, LedgerAccess *access)
 	access->accounts = table_open(ledger->account, RowExclusiveLock);
 	access->index = index_open(ledger->account_key, RowExclusiveLock);
 	access->snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : GetLatestSnapshot());
-	access->scan = crm_index_beginscan(access->accounts, access->index, access->snapshot, 2);
+	access->scan = NULL;
 	access->slot = table_slot_create(access->accounts, NULL);
 }
 
 void
 ledger_access_end(LedgerAccess *access)
 {
-	index_endscan(access->scan);
+	if (access->scan != NULL)
+		index_endscan(access->scan);
 	ExecDropSingleTupleTableSlot(access->slot);
 	UnregisterSnapshot(access->snapshot);
 	index_close(access->index, NoLock);
 	table_close(access->accounts, NoLock);
+}
+
+/*
+ * Get the row that is seen at one of these places of the key's index entries into the slot; false when there is none
+ */
+static bool
+fetch_places(LedgerAccess *access, ItemPointer places, int count)
+{
+	IndexFetchTableData *fetch = table_index_fetch_begin(access->accounts);
+	bool found = false;
+
+	for (int i = 0; !found && i < count; i++)
+	{
+		bool again = false;
+
+		found = table_index_fetch_tuple(fetch, &places[i], access->snapshot, access->slot, &again, NULL);
+	}
+	table_index_fetch_end(fetch);
+	if (found)
+		pgstat_count_heap_fetch(access->index);
+	return found;
+}
+
+/*
+ * Get the row of an account into the slot by a scan; false when there is none
+ */
+static bool
+fetch_by_scan(LedgerAccess *access, const Datum *key)
+{
+	ScanKeyData keys[2];
+
+	if (access->scan == NULL)
+		access->scan = crm_index_beginscan(access->accounts, access->index, access->snapshot, 2);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, key[0]);
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, access->index->rd_indcollation[1], F_TEXTEQ, key[1]);
+	index_rescan(access->scan, keys, 2, NULL, 0);
+	return index_getnext_slot(access->scan, ForwardScanDirection, access->slot);
 }
 
 /*
@@ -176,20 +219,17 @@ ledger_access_end(LedgerAccess *access)
 static bool
 fetch_row(LedgerAccess *access, LedgerAccount *account)
 {
-	ScanKeyData key[2];
-	Datum program = CStringGetTextDatum(account->program);
-	bool found;
+	Datum key[2] = {Int64GetDatum(account->customer_id), CStringGetTextDatum(account->program)};
+	ItemPointerData places[PROBED_PLACES];
+	int count = crm_btree_probe(access->accounts, access->index, key, places, PROBED_PLACES);
+	bool found = count == CRM_PROBE_UNKNOWN ? fetch_by_scan(access, key) : fetch_places(access, places, count);
 
-	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
-	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, InvalidOid, access->index->rd_indcollation[1], F_TEXTEQ, program);
-	index_rescan(access->scan, key, 2, NULL, 0);
-	found = index_getnext_slot(access->scan, ForwardScanDirection, access->slot);
 	if (found)
 		account->tid = access->slot->tts_tid;
 	else
 		ItemPointerSetInvalid(&account->tid);
 	account->snapshot = access->snapshot;
-	pfree(DatumGetPointer(program));
+	pfree(DatumGetPointer(key[1]));
 	return found;
 }
 
@@ -302,10 +342,13 @@ ledger_access_lock(LedgerAccess *access, LedgerAccount *account)
 bool
 ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool locked)
 {
-	Relation rel = table_open(ledger->account, RowExclusiveLock);
+	/* Locked since its rows were read. */
+	Relation rel = table_open(ledger->account, NoLock);
 	TupleDesc desc = RelationGetDescr(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "crm points account", ALLOCSET_SMALL_SIZES);
+	/* What one row takes is not worth a context. */
+	MemoryContext row_context = count > 1 ? AllocSetContextCreate(CurrentMemoryContext, "crm points account", ALLOCSET_SMALL_SIZES)
+										  : CurrentMemoryContext;
 	MemoryContext old = MemoryContextSwitchTo(row_context);
 	CommandId command = GetCurrentCommandId(true);
 	ResultRelInfo *info = NULL;
@@ -363,7 +406,8 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool loc
 		}
 		account->tid = slot->tts_tid;
 		account->row = NULL;
-		MemoryContextReset(row_context);
+		if (count > 1)
+			MemoryContextReset(row_context);
 	}
 	MemoryContextSwitchTo(old);
 	ExecDropSingleTupleTableSlot(slot);
@@ -372,7 +416,8 @@ ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int count, bool loc
 		ExecCloseIndices(info);
 		FreeExecutorState(estate);
 	}
-	MemoryContextDelete(row_context);
+	if (count > 1)
+		MemoryContextDelete(row_context);
 	table_close(rel, NoLock);
 	/* What follows in this transaction sees the rows. */
 	CommandCounterIncrement();

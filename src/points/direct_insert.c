@@ -140,7 +140,7 @@ insert_one(Ledger *ledger, Relation rel, const PointsEntry *entry, CommandId com
 					 kept->info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 					 false,
 					 kept->info);
-		index_close(index, RowExclusiveLock);
+		index_close(index, NoLock);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	pfree(values);
@@ -230,12 +230,12 @@ insert_many(Ledger *ledger, Relation rel, List *entries, CommandId command)
 }
 
 /*
- * Put computed entries into the table. Gives the row of one of them, when it was made by itself and is asked for; else NULL.
+ * Put computed entries into the table, which is open for it. Gives the row of one of them, when it was made by itself and is
+ * asked for; else NULL.
  */
 HeapTuple
-ledger_direct_insert(Ledger *ledger, List *entries, const PointsEntry *asked)
+ledger_direct_insert(Ledger *ledger, Relation rel, List *entries, const PointsEntry *asked)
 {
-	Relation rel = table_open(ledger->entries, RowExclusiveLock);
 	CommandId command = GetCurrentCommandId(true);
 	HeapTuple found = NULL;
 
@@ -253,7 +253,6 @@ ledger_direct_insert(Ledger *ledger, List *entries, const PointsEntry *asked)
 	}
 	else
 		insert_many(ledger, rel, entries, command);
-	table_close(rel, NoLock);
 	CommandCounterIncrement();
 	return found;
 }

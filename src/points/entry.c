@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "base/probe.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -14,6 +15,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+/* Columns of the index of references after the customer: reference, program, kind, source. */
+#define REFERENCE_COLUMNS 4
 
 const char *const ledger_column_names[LEDGER_COLUMNS] = {
 	"customer_id", "program",	   "seq",		  "kind",		 "points",		"source",		 "reference",
@@ -139,7 +143,7 @@ current_snapshot(const LedgerAccount *account)
 }
 
 /*
- * Begin a scan of an account's entries by an index whose further columns are given
+ * Begin a scan of a customer's entries by an index whose further columns are given, in its order
  */
 static SysScanDesc
 begin_scan(const Ledger *ledger,
@@ -153,23 +157,19 @@ begin_scan(const Ledger *ledger,
 {
 	ScanKeyData key[5];
 
+	Assert(count < lengthof(key));
 	ScanKeyInit(&key[0],
 				ledger->column[COL_CUSTOMER_ID],
 				BTEqualStrategyNumber,
 				F_INT8EQ,
 				Int64GetDatum(account->customer_id));
-	ScanKeyInit(&key[1],
-				ledger->column[COL_PROGRAM],
-				BTEqualStrategyNumber,
-				F_TEXTEQ,
-				CStringGetTextDatum(account->program));
 	for (int i = 0; i < count; i++)
-		ScanKeyInit(&key[i + 2],
+		ScanKeyInit(&key[i + 1],
 					ledger->column[columns[i]],
 					BTEqualStrategyNumber,
 					columns[i] == COL_SEQ || columns[i] == COL_REVERSES ? F_INT8EQ : F_TEXTEQ,
 					values[i]);
-	return systable_beginscan(entries, index, OidIsValid(index), snapshot, count + 2, key);
+	return systable_beginscan(entries, index, OidIsValid(index), snapshot, count + 1, key);
 }
 
 /*
@@ -206,51 +206,40 @@ ledger_lookup_end(LedgerLookup *lookup)
 }
 
 /*
- * Could a reference be there? The index says no without an entry being read, whether its scan serves many accounts or this one.
+ * Could a reference be there? The index says no without an entry being read. values are what follows the customer in it.
  */
 static bool
 may_be_there(const Ledger *ledger, Relation entries, const LedgerAccount *account, const Datum *values)
 {
 	LedgerLookup *lookup = account->lookup;
-	LedgerLookup own = {0};
-	ScanKeyData key[5];
-	Datum program;
+	ScanKeyData key[REFERENCE_COLUMNS + 1];
 	bool found;
 
 	if (lookup == NULL && OidIsValid(ledger->reference_index) && entries->rd_rel->relkind == RELKIND_RELATION)
 	{
-		lookup = &own;
-		own.index = index_open(ledger->reference_index, RowExclusiveLock);
-		own.snapshot = current_snapshot(account);
-		own.scan = crm_index_beginscan(entries, own.index, own.snapshot, 5);
+		Datum probed[REFERENCE_COLUMNS + 1] = {Int64GetDatum(account->customer_id)};
+		Relation index = index_open(ledger->reference_index, RowExclusiveLock);
+
+		memcpy(&probed[1], values, sizeof(Datum) * REFERENCE_COLUMNS);
+		found = crm_btree_probe(entries, index, probed, NULL, 0) != 0;
+		index_close(index, NoLock);
+		return found;
 	}
 	if (lookup == NULL || lookup->scan == NULL)
 		return true;
-	program = CStringGetTextDatum(account->program);
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
-	for (int i = 1; i < 5; i++)
-		ScanKeyEntryInitialize(&key[i],
+	for (int i = 0; i < REFERENCE_COLUMNS; i++)
+		ScanKeyEntryInitialize(&key[i + 1],
 							   0,
-							   i + 1,
+							   i + 2,
 							   BTEqualStrategyNumber,
 							   InvalidOid,
-							   lookup->index->rd_indcollation[i],
+							   lookup->index->rd_indcollation[i + 1],
 							   F_TEXTEQ,
-							   i == 1 ? program : values[i - 2]);
-	index_rescan(lookup->scan, key, 5, NULL, 0);
-	if (lookup == &own)
-	{
-		found = index_getnext_tid(own.scan, ForwardScanDirection) != NULL;
-		index_endscan(own.scan);
-		UnregisterSnapshot(own.snapshot);
-		index_close(own.index, NoLock);
-	}
-	else
-	{
-		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
-		ExecClearTuple(lookup->slot);
-	}
-	pfree(DatumGetPointer(program));
+							   values[i]);
+	index_rescan(lookup->scan, key, REFERENCE_COLUMNS + 1, NULL, 0);
+	found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+	ExecClearTuple(lookup->slot);
 	return found;
 }
 
@@ -266,8 +255,8 @@ find_live(const Ledger *ledger,
 		  const char *reference,
 		  PointsEntry *found)
 {
-	LedgerColumn columns[3] = {COL_KIND, COL_REFERENCE, COL_SOURCE};
-	Datum values[3];
+	LedgerColumn columns[REFERENCE_COLUMNS] = {COL_REFERENCE, COL_PROGRAM, COL_KIND, COL_SOURCE};
+	Datum values[REFERENCE_COLUMNS];
 	Snapshot snapshot;
 	SysScanDesc scan;
 	HeapTuple tuple;
@@ -291,19 +280,26 @@ find_live(const Ledger *ledger,
 	/* A locked account without entries. */
 	if (account->rules != NULL && account->stored_seq == 0)
 		return false;
-	values[0] = CStringGetTextDatum(points_kind_names[kind]);
-	values[1] = CStringGetTextDatum(reference);
+	values[0] = CStringGetTextDatum(reference);
+	values[1] = CStringGetTextDatum(account->program);
+	values[2] = CStringGetTextDatum(points_kind_names[kind]);
 	if (source != NULL)
 	{
-		values[2] = CStringGetTextDatum(source);
+		values[3] = CStringGetTextDatum(source);
 		if (!may_be_there(ledger, entries, account, values))
 			return false;
 	}
 	snapshot = current_snapshot(account);
 	whole = entries;
 	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
-	scan = begin_scan(
-		ledger, entries, account, ledger->reference_index, snapshot, source != NULL ? 3 : 2, columns, values);
+	scan = begin_scan(ledger,
+					  entries,
+					  account,
+					  ledger->reference_index,
+					  snapshot,
+					  source != NULL ? REFERENCE_COLUMNS : REFERENCE_COLUMNS - 1,
+					  columns,
+					  values);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool given[LEDGER_COLUMNS];
@@ -377,15 +373,15 @@ ledger_find_family(const Ledger *ledger,
 	ScanKeyInit(
 		&key[0], ledger->column[COL_CUSTOMER_ID], BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(account->customer_id));
 	ScanKeyInit(
-		&key[1], ledger->column[COL_PROGRAM], BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(account->program));
-	ScanKeyInit(&key[2],
+		&key[1], ledger->column[COL_REFERENCE], BTGreaterEqualStrategyNumber, F_TEXT_GE, CStringGetTextDatum(reference));
+	ScanKeyInit(&key[2], ledger->column[COL_REFERENCE], BTLessStrategyNumber, F_TEXT_LT, CStringGetTextDatum(end));
+	ScanKeyInit(
+		&key[3], ledger->column[COL_PROGRAM], BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(account->program));
+	ScanKeyInit(&key[4],
 				ledger->column[COL_KIND],
 				BTEqualStrategyNumber,
 				F_TEXTEQ,
 				CStringGetTextDatum(points_kind_names[kind]));
-	ScanKeyInit(
-		&key[3], ledger->column[COL_REFERENCE], BTGreaterEqualStrategyNumber, F_TEXT_GE, CStringGetTextDatum(reference));
-	ScanKeyInit(&key[4], ledger->column[COL_REFERENCE], BTLessStrategyNumber, F_TEXT_LT, CStringGetTextDatum(end));
 	if (account->stored_seq > 0)
 	{
 		snapshot = current_snapshot(account);
@@ -423,8 +419,8 @@ ledger_find_family(const Ledger *ledger,
 bool
 ledger_find_seq(const Ledger *ledger, Relation entries, const LedgerAccount *account, int64 seq, PointsEntry *found)
 {
-	LedgerColumn columns[1] = {COL_SEQ};
-	Datum values[1] = {Int64GetDatum(seq)};
+	LedgerColumn columns[2] = {COL_PROGRAM, COL_SEQ};
+	Datum values[2] = {CStringGetTextDatum(account->program), Int64GetDatum(seq)};
 	Snapshot snapshot;
 	SysScanDesc scan;
 	HeapTuple tuple;
@@ -443,7 +439,7 @@ ledger_find_seq(const Ledger *ledger, Relation entries, const LedgerAccount *acc
 	}
 	snapshot = current_snapshot(account);
 	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
-	scan = begin_scan(ledger, entries, account, ledger->primary_key, snapshot, 1, columns, values);
+	scan = begin_scan(ledger, entries, account, ledger->primary_key, snapshot, 2, columns, values);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -487,8 +483,8 @@ ledger_reversals(const Ledger *ledger,
 				 int64 *reversed,
 				 TimestampTz *available_at)
 {
-	LedgerColumn columns[1] = {COL_REVERSES};
-	Datum values[1] = {Int64GetDatum(target->seq)};
+	LedgerColumn columns[2] = {COL_PROGRAM, COL_REVERSES};
+	Datum values[2] = {CStringGetTextDatum(account->program), Int64GetDatum(target->seq)};
 	Snapshot snapshot = current_snapshot(account);
 	int64 last = 0;
 	SysScanDesc scan;
@@ -499,7 +495,7 @@ ledger_reversals(const Ledger *ledger,
 	*reversed = 0;
 	*available_at = target->available_at;
 	entries = ledger_leaf_open(&ledger, whole, account->customer_id);
-	scan = begin_scan(ledger, entries, account, ledger->reverses_index, snapshot, 1, columns, values);
+	scan = begin_scan(ledger, entries, account, ledger->reverses_index, snapshot, 2, columns, values);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		PointsEntry entry;

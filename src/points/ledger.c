@@ -159,7 +159,7 @@ ledger_open(Relation entries)
 		ledger->reference_index = ledger_find_index(
 			entries,
 			5,
-			(AttrNumber[]){c[COL_CUSTOMER_ID], c[COL_PROGRAM], c[COL_KIND], c[COL_REFERENCE], c[COL_SOURCE]});
+			(AttrNumber[]){c[COL_CUSTOMER_ID], c[COL_REFERENCE], c[COL_PROGRAM], c[COL_KIND], c[COL_SOURCE]});
 		ledger->reverses_index =
 			ledger_find_index(entries, 3, (AttrNumber[]){c[COL_CUSTOMER_ID], c[COL_PROGRAM], c[COL_REVERSES]});
 		look_at_account(ledger, entries);

@@ -273,7 +273,7 @@ extern bool ledger_direct_write(Ledger *ledger, LedgerAccount *accounts, int cou
 
 /* direct_insert.c */
 extern void ledger_keep_indexes(Ledger *ledger, Relation entries);
-extern HeapTuple ledger_direct_insert(Ledger *ledger, List *entries, const PointsEntry *asked);
+extern HeapTuple ledger_direct_insert(Ledger *ledger, Relation rel, List *entries, const PointsEntry *asked);
 
 /* due.c */
 extern void ledger_job(bool begin);

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -42,6 +43,21 @@ static const Verb verbs[] = {
 	 {ARG_CUSTOMER, ARG_TARGET, ARG_SOURCE, ARG_REFERENCE, ARG_PROGRAM, ARG_AVAILABLE_AT, ARG_AS_OF, ARG_NOTE},
 	 1,
 	 {POINTS_EARN}}};
+
+/* Verbs that were found, each where its OID says; valid until any function changes. */
+#define KEPT_VERBS 16
+static struct
+{
+	Oid function;
+	const Verb *verb;
+	Oid ledger;
+} kept[KEPT_VERBS];
+
+static void
+forget_verbs(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(kept, 0, sizeof(kept));
+}
 
 static void
 refuse_signature(Form_pg_proc proc)
@@ -91,6 +107,38 @@ find_verb(Oid function, Oid *ledger)
 	pfree(name);
 	ReleaseSysCache(tuple);
 	return found;
+}
+
+/*
+ * The same, from what was found before
+ */
+static const Verb *
+find_kept_verb(Oid function, Oid *ledger)
+{
+	static bool registered;
+	int at = function % KEPT_VERBS;
+	const Verb *verb;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_verbs, (Datum) 0);
+		registered = true;
+	}
+	if (kept[at].function == function && kept[at].verb != NULL)
+	{
+		*ledger = kept[at].ledger;
+		return kept[at].verb;
+	}
+	kept[at].function = function;
+	kept[at].verb = NULL;
+	verb = find_verb(function, ledger);
+	/* Not when it was forgotten meanwhile. */
+	if (kept[at].function == function)
+	{
+		kept[at].verb = verb;
+		kept[at].ledger = *ledger;
+	}
+	return verb;
 }
 
 /*
@@ -181,7 +229,7 @@ points_call_verb(PG_FUNCTION_ARGS)
 	Oid ledger;
 	Datum row;
 
-	movement.verb = find_verb(fcinfo->flinfo->fn_oid, &ledger);
+	movement.verb = find_kept_verb(fcinfo->flinfo->fn_oid, &ledger);
 	movement.rel = open_entries(ledger);
 	movement.ledger = ledger_open(movement.rel);
 	movement.direct = verb_is_direct(&movement);

@@ -225,7 +225,7 @@ post_direct(Movement *movement)
 	store_user_begin(rel, &owner);
 	result = ledger_move(movement->ledger, rel, &account, entry, movement->given, &found);
 	if (result == LEDGER_POSTED)
-		row = ledger_direct_insert(movement->ledger, account.entries, entry);
+		row = ledger_direct_insert(movement->ledger, rel, account.entries, entry);
 	store_user_end(&owner);
 	if (result == LEDGER_REPLAYED)
 		return found.has_hash ? entry_row(movement, &found) : repeated_row(movement);

@@ -56,13 +56,13 @@ TABLE t_batches.state;
 
 -- Without the unique constraint the ledger looks every reference up, as it must; verification then looks for repeats itself.
 ALTER TABLE t_batches.points_entry DROP CONSTRAINT points_entry_reference;
-CREATE INDEX points_entry_reference ON t_batches.points_entry (customer_id, program, kind, reference, source);
+CREATE INDEX points_entry_reference ON t_batches.points_entry (customer_id, reference, program, kind, source);
 SELECT status, count(*) FROM t_batches.post_points(ARRAY(SELECT t_batches.movement(g, 'earn', 1, CASE WHEN g % 2 = 0 THEN 'j' ELSE 'l' END || g) FROM generate_series(1, 100) g)) GROUP BY status ORDER BY status;
 TABLE t_batches.state;
 
 -- An index of the user's on the columns of crm's own partial one gets every entry.
 CREATE INDEX ON t_batches.points_entry (customer_id, program, reverses);
-ALTER TABLE t_batches.points_entry ADD CONSTRAINT points_entry_reference_again UNIQUE (customer_id, program, kind, reference, source);
+ALTER TABLE t_batches.points_entry ADD CONSTRAINT points_entry_reference_again UNIQUE (customer_id, reference, program, kind, source);
 DROP INDEX t_batches.points_entry_reverses;
 SELECT status, count(*) FROM t_batches.post_points(ARRAY(SELECT t_batches.movement(g, 'earn', 1, 'm' || g) FROM generate_series(1, 100) g)) GROUP BY status ORDER BY status;
 SET enable_seqscan = off;
