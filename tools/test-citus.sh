@@ -261,7 +261,7 @@ leaf=$(sql shopdb "SELECT 'shop.points_checkpoint_leaf_' || shardid || ' ' || no
 ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHERE checkpoint = 1 AND leaf = 1' 'is not what its leaves in part'
 
 # The tests of one node, on distributed stores.
-sqltests='purchase points points_orders points_rules points_liability points_cohort tag_store tier segment'
+sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent tag_store tier segment'
 psql -X -q postgres -c 'CREATE DATABASE crm_regress'
 for port in 54330 54331; do
 	psql -X -q -p $port postgres -c 'CREATE DATABASE crm_regress'

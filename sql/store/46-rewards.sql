@@ -86,6 +86,7 @@ DECLARE
     handed text;
     ends_at timestamptz;
     held record;
+    own text;
 BEGIN
     SELECT k.* INTO w FROM reward k WHERE k.reward = redeem_reward.reward;
     IF NOT FOUND OR NOT w.active OR as_of < w.valid_from OR as_of >= w.valid_until THEN
@@ -120,14 +121,15 @@ BEGIN
     ELSIF w.kind = 'coupon' THEN
         handed := (issue_coupon(redeem_reward.customer_id, w.coupon_template, 'reward/' || redeem_reward.reference, as_of)).code;
     ELSIF w.tier IS NOT NULL THEN
+        own := tier_at(redeem_reward.customer_id, as_of);
         SELECT t.seq, m.basis, m.period_end INTO held
         FROM tier t LEFT JOIN tier_member m ON m.customer_id = redeem_reward.customer_id AND m.tier = t.tier
-        WHERE t.tier = tier_at(redeem_reward.customer_id, as_of);
+        WHERE t.tier = own;
         ends_at := coalesce(w.privilege_until,
                           as_of + make_interval(days => w.privilege_days)
-                          + CASE WHEN tier_at(redeem_reward.customer_id, as_of) = w.tier AND held.basis <> 'earned' AND held.period_end > as_of THEN held.period_end - as_of ELSE '0' END);
+                          + CASE WHEN own = w.tier AND held.basis <> 'earned' AND held.period_end > as_of THEN held.period_end - as_of ELSE '0' END);
         IF held.seq > (SELECT t.seq FROM tier t WHERE t.tier = w.tier)
-           OR tier_at(redeem_reward.customer_id, as_of) = w.tier AND (held.basis IS DISTINCT FROM 'granted' AND held.basis IS DISTINCT FROM 'paid' OR held.period_end IS NULL OR held.period_end >= ends_at) THEN
+           OR own = w.tier AND (held.basis IS DISTINCT FROM 'granted' AND held.basis IS DISTINCT FROM 'paid' OR held.period_end IS NULL OR held.period_end >= ends_at) THEN
             RAISE EXCEPTION 'customer % has tier "%" or a higher one already', redeem_reward.customer_id, w.tier
                 USING ERRCODE = 'CP025', HINT = 'tier_at(customer_id) gives the tier.';
         END IF;

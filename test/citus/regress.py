@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs the tests of test/sql on a store over several nodes and compares what they print with what one node prints.
 
-Behind each create_store() the store is distributed; nothing else of a test is changed. What differs must be written, with the limit
+Behind each create_store() the store is distributed, if it has no partitions; nothing else of a test is changed. What differs must be written, with the limit
 of doc/citus.md that is the reason, in test/citus/limits/NAME: a difference that is not there fails, and so does one that has gone.
   regress.py [--accept] [--table FILE] DATABASE SHARDS NAME...
 --accept writes what differs into the file; a new difference gets the limit "?", which fails until a person has put a limit there.
@@ -98,7 +98,7 @@ def run(database, blocks, shards):
         helper = re.match(r"\s*CREATE FUNCTION ([\w.]+)\(.*\bLANGUAGE sql\b", " ".join(line for line in block if line[:2] != "--"))
         if helper:
             script.append(REWRITTEN % helper.group(1))
-        for store in re.findall(r"\bcreate_store\('(\w+)'", "\n".join(line for line in block if not line.startswith("--"))):
+        for store in re.findall(r"\bcreate_store\('(\w+)'(?!.*\bpartitions\b)", "\n".join(line for line in block if not line.startswith("--"))):
             script.append(DISTRIBUTED % (store, shards))
     done = subprocess.run(["psql", "-X", "-a", "-q", "-d", database, "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on"], input="\n".join(script).replace("\f", ""), encoding="utf-8",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS})
