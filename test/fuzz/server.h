@@ -329,6 +329,15 @@ pq_sendbytes(StringInfo message, const char *data, int length)
 	appendBinaryStringInfo(message, data, length);
 }
 
+void
+pq_sendfloat8(StringInfo message, float8 value)
+{
+	int64 bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	pq_sendint64(message, bits);
+}
+
 bytea *
 pq_endtypsend(StringInfo message)
 {
