@@ -2,6 +2,8 @@
 # Distributes a store over a coordinator and two workers of Citus and compares it with a store on one node that was given the same
 # statements. Needs an installed Citus (PG_CONFIG names the PostgreSQL that has it); without one it says so and passes.
 #   CITUS_DIR=dir   keeps the three servers running there, for a look at them
+#   TESTS="a b"     only these of the tests of test/sql that run on distributed stores at the end
+#   WRITE=1         puts their table into doc/citus.md
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -56,15 +58,20 @@ for node in $nodes; do
 	# A server hands its PGTZ on to the servers that it asks, whatever time zone their databases have.
 	as_server env -u PGTZ pg_ctl -D "$CRM_DIR/${node%:*}" -o "-p ${node#*:}" -l "$CRM_DIR/${node%:*}.log" -w -t 60 start >/dev/null ||
 		{ tail -n 20 "$CRM_DIR/${node%:*}.log" >&2; exit 1; }
-	psql -X -q -p "${node#*:}" postgres -c 'CREATE DATABASE shopdb'
-	psql -X -q -p "${node#*:}" shopdb -c 'CREATE EXTENSION citus'
 done
-psql -X -q shopdb -o /dev/null <<-SQL
-	SELECT citus_set_coordinator_host('$PGHOST', 54329);
-	SELECT citus_add_node('$PGHOST', 54330);
-	SELECT citus_add_node('$PGHOST', 54331);
-	CREATE EXTENSION crm;
-SQL
+spread() { # spread DATABASE: over the three nodes, with crm
+	for node in $nodes; do
+		psql -X -q -p "${node#*:}" postgres -c "CREATE DATABASE $1"
+		psql -X -q -p "${node#*:}" "$1" -c 'CREATE EXTENSION citus'
+	done
+	psql -X -q "$1" -o /dev/null <<-SQL
+		SELECT citus_set_coordinator_host('$PGHOST', 54329);
+		SELECT citus_add_node('$PGHOST', 54330);
+		SELECT citus_add_node('$PGHOST', 54331);
+		CREATE EXTENSION crm;
+	SQL
+}
+spread shopdb
 psql -X -q postgres -c 'CREATE DATABASE onenode'
 psql -X -q onenode -c 'CREATE EXTENSION crm'
 
@@ -261,19 +268,8 @@ leaf=$(sql shopdb "SELECT 'shop.points_checkpoint_leaf_' || shardid || ' ' || no
 ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHERE checkpoint = 1 AND leaf = 1' 'is not what its leaves in part'
 
 # The tests of one node, on distributed stores.
-sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent tag_store tier segment'
-psql -X -q postgres -c 'CREATE DATABASE crm_regress'
-for port in 54330 54331; do
-	psql -X -q -p $port postgres -c 'CREATE DATABASE crm_regress'
-	psql -X -q -p $port crm_regress -c 'CREATE EXTENSION citus'
-done
-psql -X -q crm_regress -o /dev/null <<-SQL
-	CREATE EXTENSION citus;
-	SELECT citus_set_coordinator_host('$PGHOST', 54329);
-	SELECT citus_add_node('$PGHOST', 54330);
-	SELECT citus_add_node('$PGHOST', 54331);
-	CREATE EXTENSION crm;
-SQL
+sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent points_verbs tag_store tier tier_pass segment'
+spread crm_regress
 printf '| test | statements equal | rows in another order | a limit | which |\n|---|---:|---:|---:|---|\n' >"$CRM_DIR/table"
 for t in ${TESTS:-$sqltests}; do
 	ok "one node's test $t" /usr/bin/python3 test/citus/regress.py --table "$CRM_DIR/table" crm_regress 4 "$t"
