@@ -268,7 +268,7 @@ leaf=$(sql shopdb "SELECT 'shop.points_checkpoint_leaf_' || shardid || ' ' || no
 ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHERE checkpoint = 1 AND leaf = 1' 'is not what its leaves in part'
 
 # The tests of one node, on distributed stores.
-sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent points_verbs tag_store tier tier_pass segment'
+sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent points_verbs tag_store tier segment'
 spread crm_regress
 printf '| test | statements equal | rows in another order | a limit | which |\n|---|---:|---:|---:|---|\n' >"$CRM_DIR/table"
 for t in ${TESTS:-$sqltests}; do
