@@ -4,7 +4,7 @@
 #   make test        the same set-up, then every test that fits in ten minutes
 #   make             build against the PostgreSQL of PG_CONFIG;  make install  puts it there
 #
-# Further targets: reference test-long test-matrix test-clients test-browser test-citus bench bench-peers soak lint sanitize valgrind coverage dist check-package uninstall.  tools/ holds the scripts behind them.
+# Further targets: reference test-long test-matrix fault-matrix test-clients test-browser test-citus bench bench-peers soak lint sanitize valgrind coverage dist check-package uninstall.  tools/ holds the scripts behind them.
 
 EXTENSION = crm
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm.control)
@@ -59,7 +59,7 @@ $(INSTALL_SQL): crm.control tools/join-sql.sh $(KIT_SQL) $(STORE_SQL) $(SEED_SQL
 $(UPGRADE_SQL): %.sql: sql/upgrade/%.sql $(INSTALL_SQL)
 	sh tools/join-sql.sh $< > $@.tmp && mv $@.tmp $@
 
-.PHONY: setup demo test reference test-long test-matrix test-clients test-browser test-citus bench bench-peers soak lint sanitize valgrind coverage dist check-package
+.PHONY: setup demo test reference test-long test-matrix fault-matrix test-clients test-browser test-citus bench bench-peers soak lint sanitize valgrind coverage dist check-package
 setup:
 	sh tools/setup.sh
 
@@ -86,6 +86,10 @@ test-browser:
 
 test-matrix: setup
 	sh tools/test-matrix.sh
+
+# Work by fault: doc/operations.md.
+fault-matrix: setup
+	sh tools/test-faults.sh
 
 # Needs an installed Citus.
 test-citus:

@@ -3,6 +3,7 @@
 #   TESTS="tagset rfm"   only these SQL tests, isolation specs and TAP files (by name)
 #   SUITES="sql tap"     only these kinds, of: sql isolation upgrade tap
 #   LONG=1               with what takes longer than ten minutes
+#   MET=file             takes what the tests of faults met, for tools/test-faults.sh
 set -eu
 cd "$(dirname "$0")/.."
 top=$PWD
@@ -115,9 +116,12 @@ if [ -n "$tap" ]; then
 	TESTLOGDIR=$work/src/tmp_check/log
 	export PG_REGRESS PERL5LIB TESTDIR TESTDATADIR TESTLOGDIR
 	unset PGHOST PGPORT PGDATABASE PGUSER PGDATA
+	CRM_MET=$work/src/met
+	export CRM_MET
 	run_in "$work/src" prove --verbose --timer $tap >"$out" 2>&1 && status=0 || status=1
 	grep -vE '^(ok|# )' "$out" | head -n 400
 	count_all
+	[ -z "${MET:-}" ] || cat "$CRM_MET" >"$MET" || true
 	[ "$status" = 0 ] || grep -E '^(not ok|# )' "$out" | grep -vE '^# ( *.std(out|err). =>|[{}]|.$|background_psql|(connect|issuing|results) )' | tail -n 80
 	if [ "$failed" -gt 0 ]; then
 		rm -rf "$top/results/log"

@@ -8,6 +8,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+require './test/perl/met.pl';
+
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 'logical', has_archiving => 1, extra => [ '--encoding=UTF8', '--no-locale' ]);
 $primary->append_conf('postgresql.conf', "max_connections = 40\n");
@@ -104,6 +106,7 @@ cmp_ok(scalar(@acknowledged), '>', 50, 'orders were acknowledged before the cras
 my %there = map { $_ => 1 } split /\n/, $standby->safe_psql('shopdb', q{SELECT order_no FROM shop.purchase WHERE order_no LIKE 'w%'});
 is(scalar(grep { !$there{$_} } @acknowledged), 0, 'promotion: each of them is there');
 is($standby->safe_psql('shopdb', $clean), "0\n0\n0", 'promotion: recount and ledger are clean');
+met('orders of four sessions, the standby promoted', '`immediate` stop', 1, 'clean; every acknowledged order is there, and writes go on');
 is($standby->safe_psql('shopdb', slurp_file('test/upgrade/after.sql')), '', 'promotion: writes go on');
 $standby->stop;
 done_testing();

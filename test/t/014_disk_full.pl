@@ -10,6 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+require './test/perl/met.pl';
+
 my @own_mounts = qw(unshare --user --map-current-user --mount --keep-caps);
 my $disk = abs_path(PostgreSQL::Test::Utils::tempdir) . '/disk';
 mkdir $disk or die;
@@ -100,6 +102,8 @@ for my $w (@work)
     sql('tight', $work);
     is(sql('tight', $state), $wanted, "$name: with room again, it ends as without the fault");
     is(sql('tight', $clean), '', "$name: and is clean");
+    met($name, 'disk full', 1, $whole ? 'clean; nothing of it is left, and run again it ends as without'
+        : 'clean; what was committed stays, and the next call ends as without');
 }
 is(sql('postgres', q{SELECT count(*) FROM pg_stat_database WHERE checksum_failures > 0}), '0', 'no page was damaged');
 $node->stop;

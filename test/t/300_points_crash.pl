@@ -7,6 +7,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+require './test/perl/met.pl';
+
 my $rounds = $ENV{CRM_CRASH_ROUNDS} || 3;
 my $seed = $ENV{CRM_SEED} || int(rand(1e9));
 note "CRM_SEED=$seed";
@@ -58,5 +60,6 @@ for my $round (1 .. $rounds)
 	($total) = $checked =~ /(\d+) acknowledged/;
 }
 cmp_ok($total, '>', 0, "$total movements were acknowledged");
+met('points of 8 sessions: earn, redeem, hold, transfer', 'kill -9', $rounds, 'every acknowledged movement is there once, repeating it changes nothing; the ledger verifies');
 $node->stop;
 done_testing();

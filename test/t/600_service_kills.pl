@@ -6,6 +6,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+require './test/perl/met.pl';
+
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
 $node->append_conf('postgresql.conf', "fsync = off\nmax_connections = 100\njit = off\nTimeZone = 'Asia/Shanghai'\n");
@@ -43,6 +45,9 @@ sql("SELECT shop.finish_follow_up(customer_id, follow_up_id, 'fifth', 'reached',
 $node->stop('immediate');
 $node->start;
 is(sql("SELECT state, count(*) FROM shop.follow_up GROUP BY 1 ORDER BY 1"), "claimed|35\ndone|5", 'after a crash: done what was done, claimed what was claimed');
+my $tasks = 'a claim that was committed stays until its lease ends, any other never was; each task is finished once';
+met('follow-ups claimed by workers', 'session ended', 2, $tasks);
+met('follow-ups claimed by workers', '`immediate` stop', 1, $tasks);
 
 # Eight workers, each vanishing now and then between claim and outcome, until all is done: each task finished once.
 my $dir = PostgreSQL::Test::Utils::tempdir();

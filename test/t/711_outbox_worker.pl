@@ -6,6 +6,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+require './test/perl/met.pl';
+
 my $long = $ENV{CRM_OUTBOX_ROWS} || 0;
 my $rows = $long || 20000;
 my $seed = $ENV{CRM_SEED} || 711;
@@ -83,6 +85,7 @@ is("$n{left} $n{dead}", '0 0', 'none left, none dead');
 is($n{delivered}, $rows, 'each delivered at least once');
 is("$n{acknowledged} $n{twice}", "$rows 0", 'each acknowledged exactly once');
 cmp_ok($n{kills}, '>', 0, "workers were killed ($n{kills})");
+met('messages claimed by 8 workers', 'client lost', $n{kills}, 'every message is delivered, acknowledged once');
 note(sprintf('%d deliveries, %d more than messages; %.0f rows a second', $n{deliveries}, $n{deliveries} - $rows, $rows / $n{seconds}));
 
 $node->stop;
