@@ -1,10 +1,10 @@
 #include "points/points.h"
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
 #include "port/pg_bswap.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 /* The first byte of an entry's encoding, raised when the encoding changes; see doc/points-format.md. */
 #define ENTRY_VERSION 1
@@ -12,70 +12,28 @@
 /* Bytes of an encoding beside its texts and lots, at most. */
 #define ENTRY_FIXED 256
 
-/*
- * The same implementation without its front door, there when the server was built with OpenSSL: to look the algorithm up for each
- * hash, which the door does, takes several times what the hash of an entry takes.
- */
-extern int SHA256_Init(void *context) __attribute__((weak));
-extern int SHA256_Update(void *context, const void *data, size_t length) __attribute__((weak));
-extern int SHA256_Final(unsigned char *digest, void *context) __attribute__((weak));
-
-/* Its context, which has 112 bytes. */
-typedef union Sha256Context
-{
-	uint64 aligned;
-	uint8 bytes[256];
-} Sha256Context;
-
 /* An encoding is made here. */
 static uint8 *buffer;
 static size_t buffer_size;
 
 /*
- * A context that serves all hashes of the backend: to make one, and to look the algorithm up in it, takes as long as an entry's
- * hash itself. It would be freed with the resource owner of the moment, so it has one of its own, which nothing releases.
- */
-static pg_cryptohash_ctx *
-make_context(void)
-{
-	ResourceOwner caller = CurrentResourceOwner;
-	pg_cryptohash_ctx *made = NULL;
-
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "crm sha256");
-	PG_TRY();
-	{
-		made = pg_cryptohash_create(PG_SHA256);
-	}
-	PG_FINALLY();
-	{
-		CurrentResourceOwner = caller;
-	}
-	PG_END_TRY();
-	if (made == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return made;
-}
-
-/*
- * SHA-256 of some bytes, by the server's implementation
+ * SHA-256 of some bytes. Algorithm and context serve all hashes of the backend: to look the one up, as a new context of
+ * the server's own does each time, takes several times what the hash of an entry takes.
  */
 void
 points_sha256(const uint8 *data, size_t length, uint8 *digest)
 {
-	static pg_cryptohash_ctx *sha256;
+	static EVP_MD *sha256;
+	static EVP_MD_CTX *context;
 
-	if (SHA256_Init != NULL && SHA256_Update != NULL && SHA256_Final != NULL)
-	{
-		Sha256Context context;
-
-		if (SHA256_Init(&context) == 1 && SHA256_Update(&context, data, length) == 1 && SHA256_Final(digest, &context) == 1)
-			return;
-	}
 	if (sha256 == NULL)
-		sha256 = make_context();
-	if (pg_cryptohash_init(sha256) < 0 || pg_cryptohash_update(sha256, data, length) < 0 ||
-		pg_cryptohash_final(sha256, digest, PG_SHA256_DIGEST_LENGTH) < 0)
-		elog(ERROR, "could not compute SHA-256: %s", pg_cryptohash_error(sha256));
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (context == NULL)
+		context = EVP_MD_CTX_new();
+	if (sha256 == NULL || context == NULL || EVP_DigestInit_ex(context, sha256, NULL) != 1 ||
+		EVP_DigestUpdate(context, data, length) != 1 || EVP_DigestFinal_ex(context, digest, NULL) != 1)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not compute SHA-256: %s", ERR_reason_error_string(ERR_get_error()))));
 }
 
 /*
