@@ -48,8 +48,8 @@ static const Verb verbs[] = {
 #define KEPT_VERBS 16
 static struct
 {
-	Oid function;
 	const Verb *verb;
+	Oid function;
 	Oid ledger;
 } kept[KEPT_VERBS];
 
