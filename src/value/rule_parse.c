@@ -73,6 +73,16 @@ make_node(ParseState *state, RuleNodeKind kind, const char *name, List *args, in
 }
 
 /*
+ * Make a constant the number of these digits
+ */
+static void
+set_number(RuleNode *node, const char *digits)
+{
+	node->type = strchr(digits, '.') == NULL && strlen(digits) <= 18 ? RULE_INT : RULE_NUMERIC;
+	node->name = pstrdup(digits);
+}
+
+/*
  * A constant
  */
 static RuleNode *
@@ -85,8 +95,7 @@ walk_const(ParseState *state, A_Const *constant)
 	switch (nodeTag(&constant->val))
 	{
 		case T_Integer:
-			node->type = RULE_INT;
-			node->name = psprintf("%d", intVal(&constant->val));
+			set_number(node, psprintf("%d", intVal(&constant->val)));
 			break;
 		case T_Float:
 		{
@@ -95,8 +104,7 @@ walk_const(ParseState *state, A_Const *constant)
 
 			if (strlen(digits) > 60 || strspn(digits, "0123456789.-") != strlen(digits))
 				refuse(state, constant->location, "This way to write a number", "Write plain digits, at most 60.");
-			node->type = strchr(digits, '.') == NULL && strlen(digits) <= 18 ? RULE_INT : RULE_NUMERIC;
-			node->name = pstrdup(digits);
+			set_number(node, digits);
 			break;
 		}
 		case T_Boolean:
@@ -230,7 +238,14 @@ walk_operator(ParseState *state, A_Expr *expr)
 				if (strcmp(name, "-") != 0)
 					refuse(state, expr->location, psprintf("Operator %s with one operand", name),
 						   "Give it two operands.");
-				return make_node(state, RULE_OP, "-", list_make1(walk(state, expr->rexpr)), expr->location);
+				node = walk(state, expr->rexpr);
+				/* Before a number it is the number's sign: so the server's parser has it, unless a plus or a cast stands between. */
+				if (node->kind != RULE_CONST || (node->type != RULE_INT && node->type != RULE_NUMERIC) ||
+					strspn(node->name, "0123456789.-") != strlen(node->name))
+					return make_node(state, RULE_OP, "-", list_make1(node), expr->location);
+				if (strcmp(node->name, "0") != 0)
+					set_number(node, node->name[0] == '-' ? node->name + 1 : psprintf("-%s", node->name));
+				return node;
 			}
 			return make_node(state, RULE_OP, pstrdup(name),
 							 list_make2(walk(state, expr->lexpr), walk(state, expr->rexpr)), expr->location);

@@ -133,6 +133,10 @@ SELECT crm.rule_sql_each('at < now() - interval ''20 days'' AND day > CURRENT_DA
 SELECT crm.anniversary(day, '2026-02-28'), crm.anniversary(day, '2026-03-01'), crm.anniversary(day, '2028-02-29')
 FROM (VALUES (date '2000-02-29'), ('1999-02-28'), ('1999-12-31')) v (day);
 
+-- a sign before a number is the number's own, whatever stands between
+SELECT r, r = r::text::crm.rule::text AS reads_back
+FROM (SELECT t::crm.rule::text AS r FROM unnest(ARRAY['- (+ 3) / 2 < a', '-(-(+ 3)) < a', '- + - 2.5 < a', '-(3::int) < a', '- + 0 < a', '-(+ a) < 1']) t) v;
+
 -- the guard
 CREATE TABLE t_rule.guarded (rule crm.rule);
 CREATE TRIGGER rule_guard BEFORE INSERT OR UPDATE ON t_rule.guarded FOR EACH ROW EXECUTE FUNCTION crm.rule_guard('person');
