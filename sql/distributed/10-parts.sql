@@ -83,6 +83,29 @@ $$;
 REVOKE EXECUTE ON FUNCTION job_done(text, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION job_done(text, bigint, bigint) IS 'notes in job_progress that a job over the parts has ended';
 
+CREATE PROCEDURE batches_of_part(place bigint, step text, path text, INOUT done bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    after_id pg_catalog.int8 := '-9223372036854775808';
+    b pg_catalog.record;
+BEGIN
+    LOOP
+        SELECT j.* INTO b
+        FROM ask_part(place, format('SELECT to_jsonb(r)::text FROM ' || step || ' r', after_id), NULL, true) a
+        CROSS JOIN LATERAL jsonb_to_record(a::jsonb) j (last_id bigint, changed bigint);
+        EXIT WHEN b.last_id IS NULL;
+        after_id := b.last_id;
+        done := done + b.changed;
+        COMMIT;
+        PERFORM pg_catalog.set_config('search_path', path, true);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON PROCEDURE batches_of_part(bigint, text, text, bigint) FROM PUBLIC;
+COMMENT ON PROCEDURE batches_of_part(bigint, text, text, bigint) IS
+'calls a function that gives the last customer and how many it changed (last_id, changed) in one part until it comes to no customer, and commits after each; step is its call with %L for the customer after whom it goes on, path the search_path of the store, done what is added to';
+
 CREATE FUNCTION grant_as_view(view text, routine text) RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

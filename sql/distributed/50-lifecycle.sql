@@ -6,23 +6,11 @@ AS $$
 DECLARE
     path pg_catalog.text := crm.store_path(store_settings);
     place pg_catalog.int8;
-    after_id bigint;
     done bigint := 0;
-    b pg_catalog.record;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
     FOR place IN SELECT k.part FROM part_key k ORDER BY k.part LOOP
-        after_id := '-9223372036854775808';
-        LOOP
-            SELECT j.* INTO b
-            FROM ask_part(place, format('SELECT to_jsonb(r)::text FROM record_lifecycle_batch(%L, %L, %L) r', after_id, as_of, batch), NULL, true) a
-            CROSS JOIN LATERAL jsonb_to_record(a::jsonb) j (last_id bigint, changed bigint);
-            EXIT WHEN b.last_id IS NULL;
-            after_id := b.last_id;
-            done := done + b.changed;
-            COMMIT;
-            PERFORM pg_catalog.set_config('search_path', path, true);
-        END LOOP;
+        CALL batches_of_part(place, format('record_lifecycle_batch(%%L, %L, %L)', as_of, batch), path, done);
     END LOOP;
     PERFORM job_done('record_lifecycle', done);
     COMMIT;

@@ -63,17 +63,7 @@ DECLARE
 BEGIN
     PERFORM pg_catalog.set_config('search_path', path, true);
     FOR place IN SELECT k.part FROM part_key k ORDER BY k.part LOOP
-        after_id := '-9223372036854775808';
-        LOOP
-            SELECT j.* INTO b
-            FROM ask_part(place, format('SELECT to_jsonb(r)::text FROM evaluate_tiers_due(%L, %L, %L) r', as_of, after_id, batch), NULL, true) a
-            CROSS JOIN LATERAL jsonb_to_record(a::jsonb) j (last_id bigint, changed bigint);
-            EXIT WHEN b.last_id IS NULL;
-            after_id := b.last_id;
-            done := done + b.changed;
-            COMMIT;
-            PERFORM pg_catalog.set_config('search_path', path, true);
-        END LOOP;
+        CALL batches_of_part(place, format('evaluate_tiers_due(%L, %%L, %L)', as_of, batch), path, done);
         after_id := '-9223372036854775808';
         LOOP
             SELECT j.* INTO b

@@ -11,7 +11,7 @@ BEGIN
                      ('activity_leaderboard', 'activity_member'), ('points_verify_since', 'points_checkpoint_leaf'), ('points_verify_checkpoints', 'points_checkpoint_leaf'),
                      ('points_proof', 'points_checkpoint_leaf'), ('points_verify_rows', 'points_entry'), ('points_expiring', 'points_entry'), ('tier_warning', 'customer_360'), ('lifecycle_matrix', 'customer_360'),
                      ('tier_at', 'tier_change'), ('tier_benefits', 'tier_member'), ('growth_between', 'points_entry'), ('tier_progress', 'customer_360'),
-                     ('benefit_period_start', 'tier_member'), ('price_for', 'tier_member'), ('previous_order_at', 'purchase'),
+                     ('benefit_period_start', 'tier_member'), ('price_for', 'tier_member'),
                      ('change_feed', 'change_event'), ('change_lag_rows', 'change_lag')) v (name, relation)
         JOIN pg_catalog.pg_proc p ON p.proname = v.name AND p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
     LOOP

@@ -67,14 +67,6 @@ END;
 COMMENT ON FUNCTION lifecycle_stage(bigint, timestamptz, timestamptz, timestamptz, timestamptz, text, integer, integer, integer, integer, integer) IS
 'prospect, new, active, dormant, at_risk, churned or returned, by whole days of the time zone; previous_order_at is the order before the last, null when there is none';
 
-CREATE FUNCTION previous_order_at(customer_id bigint, last_order_at timestamptz) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT max(p.order_at) FROM purchase p
-    WHERE p.customer_id = previous_order_at.customer_id AND p.order_at < previous_order_at.last_order_at;
-END;
-COMMENT ON FUNCTION previous_order_at(bigint, timestamptz) IS 'moment of the order before the one at last_order_at';
-
 CREATE FUNCTION customer_orders_at(as_of timestamptz DEFAULT now())
 RETURNS TABLE (customer_id bigint, order_count bigint, spend_total numeric, refunded_total numeric, discount_total numeric, cost_total numeric,
                first_order_at timestamptz, last_order_at timestamptz)

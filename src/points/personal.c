@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 
+#include "privacy/validate.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
@@ -15,27 +16,23 @@
 bool
 looks_personal(const char *word)
 {
-	static const int weights[17] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};
 	size_t length = strlen(word);
 	size_t digits = strspn(word, "0123456789");
 	const char *at = strchr(word, '@');
 
 	if (at != NULL && at != word && strchr(at, '.') != NULL && strpbrk(word, " /:") == NULL)
 		return true;
-	if (length == 11 && digits == 11 && word[0] == '1' && word[1] >= '3')
+	if (valid_cn_mobile(word, (int) length))
 		return true;
 	if (strncmp(word, "+86", 3) == 0 && length == 14 && strspn(word + 3, "0123456789") == 11)
 		return true;
 	if (length == 18 && digits >= 17)
 	{
-		int sum = 0;
 		int month = (word[10] - '0') * 10 + word[11] - '0';
 		int day = (word[12] - '0') * 10 + word[13] - '0';
 
-		for (int i = 0; i < 17; i++)
-			sum += (word[i] - '0') * weights[i];
 		return (strncmp(word + 6, "19", 2) == 0 || strncmp(word + 6, "20", 2) == 0) && month >= 1 &&
-			   month <= 12 && day >= 1 && day <= 31 && toupper((unsigned char) word[17]) == "10X98765432"[sum % 11];
+			   month <= 12 && day >= 1 && day <= 31 && toupper((unsigned char) word[17]) == cn_id_check(word);
 	}
 	return false;
 }

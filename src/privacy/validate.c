@@ -48,7 +48,7 @@ parse_birth(const char *s, DateADT *date)
 /*
  * The check character of the first 17 digits, MOD 11-2 of GB 11643
  */
-static char
+char
 cn_id_check(const char *s)
 {
 	static const int weights[] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};

@@ -34,6 +34,7 @@ all_digits(const char *s, int length)
 }
 
 extern bool valid_cn_mobile(const char *s, int length);
+extern char cn_id_check(const char *s);
 extern bool valid_email(const char *s, int length);
 
 #endif

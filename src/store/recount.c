@@ -439,8 +439,9 @@ customers_to_recount(PG_FUNCTION_ARGS)
 	r->slice_context = AllocSetContextCreate(CurrentMemoryContext, "crm slice of customers", ALLOCSET_DEFAULT_SIZES);
 	r->row_context = AllocSetContextCreate(CurrentMemoryContext, "crm rows of orders", ALLOCSET_DEFAULT_SIZES);
 	plan_slices(r, customer);
-	slice_begin(r);
-	if (r->nslices > 1)
+	if (r->nslices == 1)
+		slice_begin(r);
+	else
 	{
 		tapes = LogicalTapeSetCreate(false, NULL, -1);
 		r->tapes = palloc(r->nslices * sizeof(LogicalTape *));
