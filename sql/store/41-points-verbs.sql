@@ -283,8 +283,8 @@ BEGIN
         END IF;
         COMMIT;
         EXIT WHEN n OPERATOR(pg_catalog.=) 0;
-        -- What waits for this WAL to be flushed is somebody at a till. For the processor nobody waits long: each
-        -- millisecond the ledger lets others go first.
+        -- What waits for this WAL to be flushed is somebody at a till. For the processor nobody waits long: between
+        -- rows the ledger lets others go first.
         PERFORM pg_catalog.pg_sleep(extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began)::pg_catalog.float8 OPERATOR(pg_catalog./) 4);
     END LOOP;
 END

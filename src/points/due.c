@@ -22,9 +22,9 @@
 /* Accounts that are looked for at once, at least. */
 #define FIND_AT_LEAST 4096
 
-/* Milliseconds after which a job lets others have the processor, and rows after which it looks at the time. */
-#define GIVE_WAY_AFTER 1
-#define LOOK_EVERY 8
+/* Microseconds after which a job lets others have the processor, and rows after which it looks at the time. */
+#define GIVE_WAY_AFTER 100
+#define LOOK_EVERY 2
 
 /*
  * Where accounts stood that were due when they were looked for. A job takes them in batches, each a transaction, and what it wrote
@@ -57,8 +57,8 @@ ledger_job(bool begin)
 
 /*
  * Between two rows of a job: now and then whoever waits for the processor goes first. A shop's request takes less than a
- * scheduler's slice of time, and that slice is what it would wait for. Not more often: who waits may want all there is, and takes
- * a slice for each time, while the job's accounts are locked.
+ * scheduler's slice of time, and that slice is what it would wait for. Here the job holds no lock but on its own accounts, while
+ * one that is put aside in the middle of writing WAL lets every commit wait.
  */
 void
 ledger_give_way(int row)
@@ -70,7 +70,7 @@ ledger_give_way(int row)
 		return;
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, since);
-	if (INSTR_TIME_GET_MILLISEC(now) < GIVE_WAY_AFTER)
+	if (INSTR_TIME_GET_MICROSEC(now) < GIVE_WAY_AFTER)
 		return;
 	(void) sched_yield();
 	INSTR_TIME_SET_CURRENT(since);

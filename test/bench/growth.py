@@ -108,6 +108,8 @@ def make(size):
     run("CALL apply_tag_rules(%s)" % NOW)
     run("CALL evaluate_tiers(%s)" % NOW)
     run("CALL fold_tag_audience()")
+    run("SELECT refit_rfm(%s)" % NOW)
+    run("SELECT refit_value_classes(%s)" % NOW)
     run("SELECT points_checkpoint()")
     note(size, "rules and tiers in %.0f s" % (time.time() - start))
     run("VACUUM (ANALYZE)")
