@@ -211,7 +211,7 @@ SELECT c.customer_id, t.tag,
 FROM customer c CROSS JOIN LATERAL unnest(c.rule_tags::text[]) t (tag);
 COMMENT ON VIEW customer_rule_tag IS 'which tags of a customer a rule has set, and may therefore remove, a row each; kept in customer.rule_tags';
 
-CREATE FUNCTION tag_rule_wishes(as_of timestamptz, after_id bigint, last_id bigint, customer_ids bigint[] DEFAULT NULL,
+CREATE FUNCTION tag_rule_wishes(as_of timestamptz, after_id bigint, last_id bigint, customer_ids bigint[] DEFAULT NULL, most bigint DEFAULT NULL,
                                 OUT ids bigint[], OUT which text[], OUT holds boolean[], OUT seen pg_snapshot)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -235,8 +235,7 @@ BEGIN
               FROM (SELECT c.customer_id, c.tags OPERATOR(crm.&) crm.tagset($1) AS present,
                            crm.tagset(array_remove(ARRAY[' || coalesce(wanted, '') || ']::text[], NULL)) AS wanted
                     FROM ' || CASE WHEN as_of <> now() THEN format('customer_360_at(%L)', as_of)
-                                   WHEN customer_ids IS NOT NULL OR EXISTS (SELECT FROM customer c WHERE c.customer_id <= after_id)
-                                        OR EXISTS (SELECT FROM customer c WHERE c.customer_id > last_id) THEN 'customer_360'
+                                   WHEN customer_ids IS NOT NULL THEN 'customer_360'
                                    ELSE 'customer_360_all' END || ' c
                     WHERE c.customer_id > $2 AND c.customer_id <= $3' || CASE WHEN customer_ids IS NOT NULL THEN ' AND c.customer_id = ANY ($4)' ELSE '' END || '
                     OFFSET 0) d
@@ -245,12 +244,12 @@ BEGIN
                                   SELECT u.tag, false FROM customer r CROSS JOIN LATERAL unnest((r.rule_tags OPERATOR(crm.&) (d.present OPERATOR(crm.-) d.wanted::text[]))::text[]) u (tag)
                                   WHERE r.customer_id = d.customer_id) t
               WHERE d.wanted OPERATOR(crm.<>) d.present
-              ORDER BY d.customer_id) e'
-        INTO ids, which, holds, seen USING names, after_id, last_id, customer_ids;
+              ORDER BY d.customer_id LIMIT $5) e'
+        INTO ids, which, holds, seen USING names, after_id, last_id, customer_ids, most;
 END
 $$;
-COMMENT ON FUNCTION tag_rule_wishes(timestamptz, bigint, bigint, bigint[]) IS
-'which tags the rules set (holds) or take from the customers of a range of ids, or those of them that are named; null when none. seen: the snapshot of what was read';
+COMMENT ON FUNCTION tag_rule_wishes(timestamptz, bigint, bigint, bigint[], bigint) IS
+'which tags the rules set (holds) or take from the customers of a range of ids, or those of them that are named, in the order of their ids, most at the most; null when none. seen: the snapshot of what was read';
 
 CREATE FUNCTION set_rule_tags(customer_ids bigint[], tags text[], hold boolean[], at timestamptz DEFAULT now(), seen pg_snapshot DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
@@ -316,12 +315,15 @@ SET search_path FROM CURRENT
 SET jit = off
 AS $$
 BEGIN
-    SELECT max(b.customer_id) INTO last_id
-    FROM (SELECT c.customer_id FROM customer c WHERE c.customer_id > after_id ORDER BY c.customer_id LIMIT size) b;
+    SELECT max(c.customer_id) INTO last_id FROM customer c WHERE c.customer_id > after_id;
     IF last_id IS NULL THEN
         RETURN;
     END IF;
-    SELECT w.ids, w.which, w.holds, w.seen INTO ids, which, holds, seen FROM tag_rule_wishes(as_of, after_id, last_id) w;
+    SELECT w.ids, w.which, w.holds, w.seen INTO ids, which, holds, seen FROM tag_rule_wishes(as_of, after_id, last_id, NULL, size) w;
+    -- The last of them may have more to change.
+    IF cardinality(ids) >= size THEN
+        last_id := ids[cardinality(ids)] - 1;
+    END IF;
     -- Much is left to the caller, to be written in several transactions.
     changed := 0;
     IF cardinality(ids) <= batch THEN
@@ -332,7 +334,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION apply_tag_rules_batch(timestamptz, bigint, integer, integer) IS
-'a part of apply_tag_rules: so many customers after an id, no row when there are none; up to batch changes are made, more are given back, with the snapshot in which they were found';
+'a part of apply_tag_rules: so many changes (more than there are rules) of customers after an id, no row when there are no customers; up to batch changes are made, more are given back, with the snapshot in which they were found';
 
 CREATE FUNCTION forget_rule_tags(batch integer DEFAULT 50000) RETURNS bigint
 LANGUAGE sql
@@ -373,7 +375,7 @@ BEGIN
     -- Who comes while it runs is for the next run: else new customers would keep it going for ever.
     EXECUTE pg_catalog.format('SELECT pg_catalog.max(customer_id) FROM %s.customer', store) INTO until_id;
     LOOP
-        -- A pass over many customers costs little more than one over few, so they are read a million at a time.
+        -- A pass over many customers costs little more than one over few, so all are read, until a million changes are found.
         EXECUTE pg_catalog.format('SELECT * FROM %s.apply_tag_rules_batch($1, $2, 1000000, $3)', store) INTO b USING CASE WHEN live THEN pg_catalog.now() ELSE as_of END, after_id, batch;
         EXIT WHEN b.last_id IS NULL;
         n := 0;
@@ -402,7 +404,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE apply_tag_rules(timestamptz, integer, regclass) IS
-'sets and removes the tags of all rules in one pass over the customers. Tags set by hand stay; a disabled rule loses its tags. Commits by batch; running it again changes nothing';
+'sets and removes the tags of all rules in one pass over the customers, one more for each million changes. Tags set by hand stay; a disabled rule loses its tags. Commits by batch; running it again changes nothing';
 
 CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tag_rule FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();
 CREATE TRIGGER value_rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tier FOR EACH STATEMENT EXECUTE FUNCTION value_rules_changed();

@@ -112,13 +112,13 @@ for my $round (1 .. 40)
 		if $round % 7 == 0;
 	# A rule that changes is applied by the procedure; from then on orders follow it.
 	$script .= sprintf "UPDATE shop.tag_rule SET rule = \$\$%s\$\$ WHERE tag = 'r%d';\n", condition(2), 5 + rand 50 if $round % 5 == 0;
-	$script .= "SELECT changed FROM shop.apply_tag_rules_batch(now(), 0, 1000, 1000000);\nCOMMIT;\n" if $round % 5 == 0 || $round % 7 == 0 || $round == 1;
+	$script .= "SELECT changed FROM shop.apply_tag_rules_batch(now(), 0, 1000000, 1000000);\nCOMMIT;\n" if $round % 5 == 0 || $round % 7 == 0 || $round == 1;
 	if ($round % 5 == 0 || $round % 7 == 0 || $round == 1)
 	{
 		$node->safe_psql('postgres', $script);
 		next;
 	}
-	$script .= "SELECT changed FROM shop.apply_tag_rules_batch(now(), 0, 1000, 1000000);\nCOMMIT;\n";
+	$script .= "SELECT changed FROM shop.apply_tag_rules_batch(now(), 0, 1000000, 1000000);\nCOMMIT;\n";
 	my $found = $node->safe_psql('postgres', $script);
 	$changed += $found;
 	diag("round $round: $found customers differ") if $found;
