@@ -36,6 +36,8 @@ typedef struct Search
 	BtydProblem *problem;
 	nlopt_opt opt;
 	int evaluations;
+	MemoryContext context;
+	ErrorData *error;
 } Search;
 
 /*
@@ -70,15 +72,29 @@ value_at(Search *search, const double *logs, double *gradient)
 }
 
 /*
- * What NLopt calls. It must return, so an interrupt stops the search and is served outside
+ * What NLopt calls. It must return, so an interrupt that raises an error stops the search and is raised outside; any other, such as
+ * word from sessions elsewhere, leaves it as it is: begun anew, it would end a digit beside
  */
 static double
 objective(unsigned n, const double *logs, double *gradient, void *data)
 {
 	Search *search = data;
 
-	if (InterruptPending)
-		nlopt_force_stop(search->opt);
+	if (InterruptPending && search->error == NULL)
+	{
+		PG_TRY();
+		{
+			CHECK_FOR_INTERRUPTS();
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(search->context);
+			search->error = CopyErrorData();
+			FlushErrorState();
+			nlopt_force_stop(search->opt);
+		}
+		PG_END_TRY();
+	}
 	return value_at(search, logs, gradient);
 }
 
@@ -89,31 +105,29 @@ static void
 climb(Search *search, nlopt_algorithm algorithm, double *logs)
 {
 	nlopt_result result;
+	double at[BTYD_PARAMS] = {0};
+	double value;
 
-	do
-	{
-		double at[BTYD_PARAMS] = {0};
-		double value;
-
-		CHECK_FOR_INTERRUPTS();
-		memcpy(at, logs, sizeof(double) * search->problem->params);
-		search->opt = nlopt_create(algorithm, search->problem->params);
-		if (search->opt == NULL)
-			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		nlopt_set_max_objective(search->opt, objective, search);
-		nlopt_set_lower_bounds1(search->opt, -LOG_BOUND);
-		nlopt_set_upper_bounds1(search->opt, LOG_BOUND);
-		nlopt_set_ftol_rel(search->opt, 1e-13);
-		nlopt_set_xtol_rel(search->opt, 1e-9);
-		nlopt_set_maxeval(search->opt, MAX_EVALUATIONS);
-		result = nlopt_optimize(search->opt, at, &value);
-		nlopt_destroy(search->opt);
-		/* After a failure it may stand anywhere. */
-		if (value_at(search, at, NULL) >= value_at(search, logs, NULL))
-			memcpy(logs, at, sizeof(double) * search->problem->params);
-		if (result == NLOPT_OUT_OF_MEMORY)
-			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	} while (result == NLOPT_FORCED_STOP);
+	memcpy(at, logs, sizeof(double) * search->problem->params);
+	search->context = CurrentMemoryContext;
+	search->opt = nlopt_create(algorithm, search->problem->params);
+	if (search->opt == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	nlopt_set_max_objective(search->opt, objective, search);
+	nlopt_set_lower_bounds1(search->opt, -LOG_BOUND);
+	nlopt_set_upper_bounds1(search->opt, LOG_BOUND);
+	nlopt_set_ftol_rel(search->opt, 1e-13);
+	nlopt_set_xtol_rel(search->opt, 1e-9);
+	nlopt_set_maxeval(search->opt, MAX_EVALUATIONS);
+	result = nlopt_optimize(search->opt, at, &value);
+	nlopt_destroy(search->opt);
+	if (search->error != NULL)
+		ReThrowError(search->error);
+	if (result == NLOPT_OUT_OF_MEMORY)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	/* After a failure it may stand anywhere. */
+	if (value_at(search, at, NULL) >= value_at(search, logs, NULL))
+		memcpy(logs, at, sizeof(double) * search->problem->params);
 }
 
 /*
@@ -256,7 +270,7 @@ append_number(StringInfo json, double number)
 Datum
 btyd_maximize(FunctionCallInfo fcinfo, BtydProblem *problem)
 {
-	Search search = {problem, NULL, 0};
+	Search search = {.problem = problem};
 	int n = problem->params;
 	double logs[BTYD_PARAMS] = {0};
 	double params[BTYD_PARAMS] = {0};
