@@ -105,6 +105,9 @@ old_server() {
 		"$old/pg$bindir/pg_dump" "$old/pg$("$crm_pg_config" --pkglibdir)/crm.so"; do
 		ldd "$f" | awk '$3 ~ /^\// { print $3 }'
 	done | sort -u | grep -vE '/(libc|libm|ld-linux[^/]*|libpthread|libdl|librt)\.so' | xargs -I{} cp -L {} "$old/lib/"
+	# CRoaring is loaded by its name, so ldd does not tell.
+	roaring=$("${CC:-cc}" -print-file-name=libroaring.so)
+	cp -L "$roaring" "$old/lib/$(objdump -p "$roaring" | sed -n 's/^ *SONAME *//p')"
 }
 
 failed=0
