@@ -28,7 +28,7 @@ BEGIN
     PERFORM FROM customer c WHERE c.customer_id = issue_coupon.customer_id FOR NO KEY UPDATE;
     known := EXISTS (SELECT 1 FROM coupon c WHERE c.customer_id = issue_coupon.customer_id AND c.template = issue_coupon.template AND c.reference = issue_coupon.reference);
     result := (SELECT a::coupon FROM ask_part(part_of(issue_coupon.customer_id),
-                                              format('SELECT r::text FROM issue_coupon(%L, %L, %L, %L) r', customer_id, template, reference, as_of), NULL, true) a);
+                                              format('SELECT r::text FROM issue_coupon(%L, %L, %L, %L) r', customer_id, template, reference, as_of), 'stock', true) a);
     -- The stock is the same on every node, so it is taken here.
     IF NOT known AND stock IS NOT NULL AND NOT take_coupon_stock(template, stock) THEN
         RAISE EXCEPTION 'coupon "%" is out of stock', issue_coupon.template USING ERRCODE = 'CM005', HINT = format('%s were issued in all.', stock);

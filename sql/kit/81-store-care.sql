@@ -162,6 +162,9 @@ DECLARE
 BEGIN
     PERFORM crm.require_store(store);
     EXECUTE format('SELECT %I.store_manifest()', store) INTO expected;
+    IF crm.is_distributed(format('%I.settings', store)::regclass) THEN
+        PERFORM set_config('citus.enable_unsafe_triggers', 'on', true), set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    END IF;
     FOR t IN
         SELECT c.oid::regclass AS relation, g.tgname AS name, split_part(e, ' is ', 2) AS state
         FROM pg_trigger g

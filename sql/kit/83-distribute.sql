@@ -197,6 +197,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 SET check_function_bodies = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     schema oid := (SELECT n.oid FROM pg_namespace n WHERE n.nspname = store);
@@ -245,7 +246,12 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE %I.points_checkpoint_part IS %L', store, 'the trees of a checkpoint, one a part: points_checkpoint.tree_root is the root over theirs');
     EXECUTE format('CREATE TABLE %I.change_position (consumer text, part bigint, txid xid8 NOT NULL, event_id bigint NOT NULL, PRIMARY KEY (consumer, part))', store);
     EXECUTE format('COMMENT ON TABLE %I.change_position IS %L', store, 'up to which event of each part a reader of the change feed has acknowledged');
-    EXECUTE format('ALTER TABLE %1$I.change_position OWNER TO %2$I; ALTER TABLE %1$I.part_statement OWNER TO %2$I; ALTER TABLE %1$I.store_part OWNER TO %2$I; ALTER TABLE %1$I.part_key OWNER TO %2$I; ALTER TABLE %1$I.points_checkpoint_part OWNER TO %2$I', store, pg_get_userbyid(owner));
+    EXECUTE format('CREATE TABLE %I.customer_key (table_name name, column_name name, PRIMARY KEY (table_name, column_name))', store);
+    EXECUTE format('COMMENT ON TABLE %I.customer_key IS %L', store, 'columns besides customer_id that name a customer: their foreign keys, which no node could check, are gone');
+    EXECUTE format('INSERT INTO %I.customer_key SELECT k.relname, a.attname FROM pg_constraint o JOIN pg_class k ON k.oid = o.conrelid JOIN pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = o.conkey[1]
+                    WHERE o.contype = ''f'' AND o.confrelid = $1 AND cardinality(o.conkey) = 1 AND k.relnamespace = $2 AND k.oid <> $1 AND a.attname <> ''customer_id''', store)
+        USING customer::oid, schema;
+    EXECUTE format('ALTER TABLE %1$I.customer_key OWNER TO %2$I; ALTER TABLE %1$I.change_position OWNER TO %2$I; ALTER TABLE %1$I.part_statement OWNER TO %2$I; ALTER TABLE %1$I.store_part OWNER TO %2$I; ALTER TABLE %1$I.part_key OWNER TO %2$I; ALTER TABLE %1$I.points_checkpoint_part OWNER TO %2$I', store, pg_get_userbyid(owner));
     EXECUTE format('INSERT INTO %I.part_statement SELECT s.n, s.statement FROM crm.part_statements(%L) s', store, store);
 
     -- Rows are copied to the shards as they are: no trigger fires for them.
@@ -274,6 +280,13 @@ BEGIN
         SELECT crm.sql_to_plpgsql(p.oid) AS definition
         FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
         WHERE p.pronamespace = schema AND l.lanname = 'sql' AND p.prokind = 'f' AND (p.prosqlbody IS NOT NULL OR p.proconfig IS NOT NULL)
+    LOOP
+        EXECUTE f.definition;
+    END LOOP;
+    -- Of a query without columns Citus cannot put together what several shards answer.
+    FOR f IN
+        SELECT regexp_replace(pg_get_functiondef(p.oid), '\mEXISTS *\(\s*SELECT\s+FROM\M', 'EXISTS (SELECT 1 FROM', 'g') AS definition
+        FROM pg_proc p WHERE p.pronamespace = schema AND p.prokind IN ('f', 'p') AND p.prosrc ~ '\mEXISTS *\(\s*SELECT\s+FROM\M'
     LOOP
         EXECUTE f.definition;
     END LOOP;
@@ -374,6 +387,13 @@ BEGIN
         EXECUTE v.definition;
     END LOOP;
     PERFORM set_config('citus.enable_ddl_propagation', 'on', true);
+    -- On the other nodes a view is whose who made it there.
+    FOR v IN SELECT * FROM pg_temp.crm_distribution_view w WHERE NOT w.here LOOP
+        EXECUTE format('ALTER VIEW %s OWNER TO %I', v.oid::regclass, pg_get_userbyid(owner));
+    END LOOP;
+    PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
+    EXECUTE 'SELECT let_views_read()';
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
     PERFORM crm.write_manifest(store);
     RETURN QUERY SELECT p.relation, p.placement, p.dropped FROM pg_temp.crm_distribution p ORDER BY p.relation::text;
 END

@@ -128,14 +128,20 @@ DECLARE
     s settings;
     minutes bigint := extract(epoch FROM clock_timestamp())::bigint / 60;
     packed bigint;
+    -- Asked by itself: over several nodes no statement joins tables of the store with roles.
+    roles name[] := ARRAY(SELECT g.rolname FROM pg_catalog.pg_roles g WHERE pg_has_role(count_reveal.role, g.oid, 'MEMBER'));
 BEGIN
     -- One's own limit, else that of a role one belongs to.
     SELECT r.* INTO l FROM reveal_limit r
-    WHERE EXISTS (SELECT FROM pg_catalog.pg_roles g WHERE g.rolname = r.role AND pg_has_role(count_reveal.role, g.oid, 'MEMBER'))
+    WHERE r.role = ANY (roles)
     ORDER BY r.role <> count_reveal.role, r.role LIMIT 1;
     IF l.role IS NULL THEN
         RAISE EXCEPTION 'role "%" has no counter for clear values', role
             USING ERRCODE = 'CV002', HINT = 'The store''s owner runs crm.grant_access, or set_reveal_limit for this role.';
+    END IF;
+    IF to_regclass(quote_ident(l.counter)) IS NULL THEN
+        RAISE EXCEPTION 'the counter of role "%" is not on this node', l.role
+            USING ERRCODE = 'CV002', HINT = 'Clear values of a store over several nodes are told on the coordinator, which counts them.';
     END IF;
     SELECT * INTO s FROM settings;
 
@@ -201,6 +207,17 @@ $$;
 COMMENT ON FUNCTION require_training() IS 'raises CV003 when the store asks for training and the person has none';
 REVOKE EXECUTE ON FUNCTION require_training() FROM PUBLIC;
 
+CREATE FUNCTION revealed_person(customer_id bigint, OUT subject bigint, OUT state text)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT coalesce(k.customer_id, c.customer_id), coalesce(k.status, c.status)
+    FROM customer c LEFT JOIN customer k ON k.customer_id = c.merged_into
+    WHERE c.customer_id = revealed_person.customer_id;
+END;
+COMMENT ON FUNCTION revealed_person(bigint) IS 'who a customer is by now: a merged one is who it was merged into; and the state of that one. Part of reveal';
+REVOKE EXECUTE ON FUNCTION revealed_person(bigint) FROM PUBLIC;
+
 CREATE FUNCTION reveal(customer_id bigint, field text, purpose text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -211,6 +228,7 @@ DECLARE
     state text;
     subject bigint;
     counted record;
+    apps name[] := ARRAY(SELECT g.role FROM access_grantee g WHERE g.kind = 'app');
 BEGIN
     IF field IS NULL OR field <> ALL (fields) THEN
         RAISE EXCEPTION 'contact has no field "%"', field
@@ -221,16 +239,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Say in 2 to 200 characters on one line what the value is needed for.';
     END IF;
     purpose := crm.mask_text(purpose);
-    SELECT coalesce(k.customer_id, c.customer_id), coalesce(k.status, c.status) INTO subject, state
-    FROM customer c LEFT JOIN customer k ON k.customer_id = c.merged_into
-    WHERE c.customer_id = reveal.customer_id;
+    SELECT r.subject, r.state INTO subject, state FROM revealed_person(reveal.customer_id) r;
     IF subject IS NULL THEN
         RAISE EXCEPTION 'there is no such customer' USING ERRCODE = 'no_data_found', DETAIL = format('Customer %s.', customer_id);
     END IF;
     -- A superuser counts as a member of every role, and is no application.
     IF crm.actor() IS NULL AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = asker)
-       AND EXISTS (SELECT FROM access_grantee g JOIN pg_catalog.pg_roles r ON r.rolname = g.role
-                   WHERE g.kind = 'app' AND pg_has_role(asker, r.oid, 'MEMBER')) THEN
+       AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (apps) AND pg_has_role(asker, r.oid, 'MEMBER')) THEN
         RAISE EXCEPTION 'an application has to say who asks'
             USING ERRCODE = 'CV008', HINT = 'SET LOCAL crm.actor = ''name of the person'' before it.';
     END IF;

@@ -253,12 +253,13 @@ BEGIN
         ORDER BY r.step, r.table_name, r.key_column
     LOOP
         -- What the planner's statistics might hold of it.
-        SELECT string_agg(format('(%L, t.%I::text)', a.attname, a.attname), ', ') INTO shown
+        SELECT format('jsonb_object(%L::text[], ARRAY[%s]::text[])', array_agg(a.attname), string_agg(format('t.%I::text', a.attname), ', ')) INTO shown
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> t.key_column AND (t.whole OR a.attname = ANY (t.changed));
-        EXECUTE format('SELECT jsonb_object_agg(g.k, g.v) FROM (SELECT u.k, jsonb_agg(DISTINCT u.v) AS v FROM %s t CROSS JOIN LATERAL (VALUES %s) u (k, v)
-                            WHERE t.%I = ANY ($1) AND length(u.v) > 1 GROUP BY u.k) g',
-                       t.relation, shown, t.key_column) INTO held USING ids;
+        EXECUTE format('SELECT jsonb_object_agg(g.key, g.v) FROM (SELECT u.key, jsonb_agg(DISTINCT u.value) AS v
+                            FROM (SELECT %s AS shown FROM %s t WHERE t.%I = ANY ($1) OFFSET 0) r CROSS JOIN LATERAL jsonb_each_text(r.shown) u
+                            WHERE length(u.value) > 1 GROUP BY u.key) g',
+                       shown, t.relation, t.key_column) INTO held USING ids;
         EXECUTE format('WITH w AS (%s WHERE %I = ANY ($1) RETURNING %2$I AS id)
                             SELECT jsonb_agg(jsonb_build_array($2, n.id, n.n)) FROM (SELECT w.id, count(*) AS n FROM w GROUP BY w.id) n',
                        CASE WHEN t.whole THEN format('DELETE FROM %s', t.relation) ELSE format('UPDATE %s SET %s', t.relation, t.assignments) END, t.key_column)
@@ -350,12 +351,13 @@ DECLARE
     person_ids bigint[];
     found boolean;
     unclassified jsonb;
+    asker name := crm.caller();
     r record;
 BEGIN
     SELECT array_agg(p.id ORDER BY p.id), array_agg(p.person ORDER BY p.id) INTO ids, person_ids
     FROM (SELECT u.person, unnest(same_person(u.person)) AS id FROM unnest(persons) u (person)) p;
     INSERT INTO erasure (customer_id, erased_at, reason, joined_at, actor, role)
-        SELECT c.customer_id, as_of, crm.mask_text(reason), c.joined_at, crm.actor(), crm.caller()
+        SELECT c.customer_id, as_of, crm.mask_text(reason), c.joined_at, crm.actor(), asker
         FROM customer c WHERE c.customer_id = ANY (ids)
         ON CONFLICT DO NOTHING;
     UPDATE customer c SET status = 'erased' WHERE c.customer_id = ANY (persons);
@@ -369,13 +371,25 @@ BEGIN
                 USING DETAIL = unclassified::text, HINT = 'Add rules, then look at these columns.';
             r.done := r.done || jsonb_build_object('unclassified', unclassified);
         END IF;
-        UPDATE erasure e SET done = r.done || destroy_keys(same_person(r.person)) WHERE e.customer_id = r.person;
+        r.done := r.done || destroy_keys(same_person(r.person));
+        UPDATE erasure e SET done = r.done WHERE e.customer_id = r.person;
         RAISE LOG 'crm: erased: customer %, role %, actor %', r.person, crm.caller(), coalesce(crm.actor(), '-');
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION erase_persons(bigint[], text, timestamptz) IS 'forgets these persons, each the customer that others were merged into, whose rows the caller has locked; part of erase_customer and retain_step';
 REVOKE EXECUTE ON FUNCTION erase_persons(bigint[], text, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION lock_customers(ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM FROM customer c WHERE c.customer_id = ANY (ids) ORDER BY c.customer_id FOR UPDATE;
+END
+$$;
+COMMENT ON FUNCTION lock_customers(bigint[]) IS 'locks the rows of customers in the order of their numbers; part of erase_customer';
+REVOKE EXECUTE ON FUNCTION lock_customers(bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION erase_customer(customer_id bigint, reason text, as_of timestamptz DEFAULT now()) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER
@@ -391,7 +405,7 @@ BEGIN
     IF reason IS NULL OR btrim(reason) = '' OR char_length(reason) > 200 THEN
         RAISE EXCEPTION 'the reason is missing or too long' USING ERRCODE = 'invalid_parameter_value', HINT = 'Say it in at most 200 characters.';
     END IF;
-    PERFORM FROM customer c WHERE c.customer_id = ANY (ids) ORDER BY c.customer_id FOR UPDATE;
+    PERFORM lock_customers(ids);
     SELECT c.customer_id INTO main FROM customer c WHERE c.customer_id = ANY (ids) AND c.merged_into IS NULL;
     IF EXISTS (SELECT FROM legal_hold h
                WHERE h.customer_id = ANY (ids) AND h.placed_at <= as_of AND h.released_at IS NULL AND (h.until IS NULL OR h.until > as_of)) THEN

@@ -566,21 +566,24 @@ AS $$
 #variable_conflict use_column
 DECLARE
     m order_message;
-    told boolean;
+    link text;
 BEGIN
     SELECT o.* INTO m FROM order_message o WHERE o.event = tell_order.event AND o.active;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    IF contact_refusal(tell_order.customer_id, m.channel, 'service', as_of) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF m.survey IS NOT NULL THEN
+        link := invite(tell_order.customer_id, m.survey, tell_order.channel || '/' || tell_order.order_no, as_of);
+    END IF;
     INSERT INTO outbox (customer_id, channel, purpose, template, payload, idempotency_key, due_at)
-    SELECT tell_order.customer_id, m.channel, 'service', m.template,
-           jsonb_build_object('order_no', tell_order.order_no, 'event', tell_order.event,
-                              'link', CASE WHEN m.survey IS NOT NULL THEN invite(tell_order.customer_id, m.survey, tell_order.channel || '/' || tell_order.order_no, as_of) END),
-           format('order/%s/%s/%s', tell_order.channel, tell_order.order_no, tell_order.event), as_of
-    WHERE contact_refusal(tell_order.customer_id, m.channel, 'service', as_of) IS NULL
+    VALUES (tell_order.customer_id, m.channel, 'service', m.template,
+            jsonb_build_object('order_no', tell_order.order_no, 'event', tell_order.event, 'link', link),
+            format('order/%s/%s/%s', tell_order.channel, tell_order.order_no, tell_order.event), as_of)
     ON CONFLICT DO NOTHING;
-    told := FOUND;
-    RETURN told;
+    RETURN FOUND;
 END
 $$;
 COMMENT ON FUNCTION tell_order(bigint, text, text, text, timestamptz) IS 'puts the message of an order event (confirmed, in_production, shipped, received) into the outbox, once an order and event; false when nothing is to be said';

@@ -481,15 +481,25 @@ REVOKE EXECUTE ON FUNCTION settle_merges(integer) FROM PUBLIC;
 
 -- Finding.
 
-CREATE FUNCTION find_duplicates(max_block integer DEFAULT 50, OUT pairs bigint, OUT passed_over bigint)
-LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION duplicate_persons()
+RETURNS TABLE (customer_id bigint, name text, phone text, email text, id_number text, address text, birth_date date, birth_calendar text, gender text)
+LANGUAGE sql STABLE ROWS 100000
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    SELECT k.customer_id, crm.normalize_name(crm.clear(k.name)), crm.normalize_phone(crm.clear(k.phone)), crm.normalize_email(crm.clear(k.email)),
+           upper(coalesce(crm.id_15_to_18(btrim(crm.clear(k.id_number))), nullif(btrim(crm.clear(k.id_number)), ''))), crm.normalize_name(crm.clear(k.address)),
+           k.birth_date, k.birth_calendar, k.gender
+    FROM contact k JOIN customer c ON c.customer_id = k.customer_id AND c.status = 'active';
+END;
+COMMENT ON FUNCTION duplicate_persons() IS 'what duplicates are found by: contact data of the active customers, normalised, in clear. Reads with the rights of the caller';
+REVOKE EXECUTE ON FUNCTION duplicate_persons() FROM PUBLIC;
+
+CREATE FUNCTION score_duplicates(max_block integer) RETURNS TABLE (customer_id bigint, other bigint, score smallint, reasons text[])
+LANGUAGE sql STABLE
 SET search_path FROM CURRENT
 BEGIN ATOMIC
     WITH person AS MATERIALIZED (
-        SELECT k.customer_id, crm.normalize_name(crm.clear(k.name)) AS name, crm.normalize_phone(crm.clear(k.phone)) AS phone, crm.normalize_email(crm.clear(k.email)) AS email,
-               upper(coalesce(crm.id_15_to_18(btrim(crm.clear(k.id_number))), nullif(btrim(crm.clear(k.id_number)), ''))) AS id_number, crm.normalize_name(crm.clear(k.address)) AS address,
-               k.birth_date, k.birth_calendar, k.gender
-        FROM contact k JOIN customer c ON c.customer_id = k.customer_id AND c.status = 'active'),
+        SELECT * FROM duplicate_persons()),
     key AS MATERIALIZED (
         SELECT p.customer_id, v.kind, v.value
         FROM person p
@@ -511,16 +521,29 @@ BEGIN ATOMIC
         JOIN person a ON a.customer_id = q.customer_id
         JOIN person z ON z.customer_id = q.other
         -- Two numbers are two persons.
-        WHERE (a.id_number = z.id_number) IS NOT FALSE),
+        WHERE (a.id_number = z.id_number) IS NOT FALSE)
+    SELECT j.customer_id, j.other,
+           greatest(0, least(100, CASE WHEN 'phone' = ANY (j.kinds) THEN 60 ELSE 0 END + CASE WHEN 'email' = ANY (j.kinds) THEN 60 ELSE 0 END
+                                  + CASE WHEN 'id_number' = ANY (j.kinds) THEN 90 ELSE 0 END + CASE WHEN 'address' = ANY (j.kinds) THEN 35 ELSE 0 END
+                                  + CASE WHEN j.name THEN 25 ELSE 0 END)
+                    - CASE WHEN j.birth THEN 30 ELSE 0 END - CASE WHEN j.gender THEN 20 ELSE 0 END)::smallint,
+           j.kinds || CASE WHEN j.name THEN '{name}'::text[] ELSE '{}' END || CASE WHEN j.birth THEN '{"not birth_date"}'::text[] ELSE '{}' END
+           || CASE WHEN j.gender THEN '{"not gender"}'::text[] ELSE '{}' END
+    FROM judged j
+    UNION ALL
+    SELECT NULL, NULL, NULL, ARRAY[b.kind] FROM block b WHERE cardinality(b.members) > max_block;
+END;
+COMMENT ON FUNCTION score_duplicates(integer) IS 'the pairs that find_duplicates keeps, and a row without customers for each value that is passed over';
+REVOKE EXECUTE ON FUNCTION score_duplicates(integer) FROM PUBLIC;
+
+CREATE FUNCTION find_duplicates(max_block integer DEFAULT 50, OUT pairs bigint, OUT passed_over bigint)
+LANGUAGE sql SECURITY DEFINER
+SET search_path FROM CURRENT
+BEGIN ATOMIC
+    WITH found AS MATERIALIZED (
+        SELECT * FROM score_duplicates(max_block)),
     scored AS MATERIALIZED (
-        SELECT j.customer_id, j.other,
-               greatest(0, least(100, CASE WHEN 'phone' = ANY (j.kinds) THEN 60 ELSE 0 END + CASE WHEN 'email' = ANY (j.kinds) THEN 60 ELSE 0 END
-                                      + CASE WHEN 'id_number' = ANY (j.kinds) THEN 90 ELSE 0 END + CASE WHEN 'address' = ANY (j.kinds) THEN 35 ELSE 0 END
-                                      + CASE WHEN j.name THEN 25 ELSE 0 END)
-                        - CASE WHEN j.birth THEN 30 ELSE 0 END - CASE WHEN j.gender THEN 20 ELSE 0 END)::smallint AS score,
-               j.kinds || CASE WHEN j.name THEN '{name}'::text[] ELSE '{}' END || CASE WHEN j.birth THEN '{"not birth_date"}'::text[] ELSE '{}' END
-               || CASE WHEN j.gender THEN '{"not gender"}'::text[] ELSE '{}' END AS reasons
-        FROM judged j),
+        SELECT * FROM found f WHERE f.customer_id IS NOT NULL),
     gone AS (
         DELETE FROM duplicate_candidate d
         WHERE d.state = 'open' AND NOT EXISTS (SELECT FROM scored s WHERE s.customer_id = d.customer_id AND s.other = d.other)),
@@ -529,7 +552,7 @@ BEGIN ATOMIC
         SELECT s.customer_id, s.other, s.score, s.reasons FROM scored s ORDER BY s.customer_id, s.other
         ON CONFLICT (customer_id, other) DO UPDATE SET score = EXCLUDED.score, reasons = EXCLUDED.reasons, problem = NULL
             WHERE d.state = 'open' AND (d.score, d.reasons, d.problem IS NULL) IS DISTINCT FROM (EXCLUDED.score, EXCLUDED.reasons, true))
-    SELECT (SELECT count(*) FROM scored), (SELECT count(*) FROM block b WHERE cardinality(b.members) > max_block);
+    SELECT (SELECT count(*) FROM scored), (SELECT count(*) FROM found f WHERE f.customer_id IS NULL);
 END;
 COMMENT ON FUNCTION find_duplicates(integer) IS
 'fills duplicate_candidate: pairs of active customers that share a phone number, e-mail address, ID number, or name and address, as the kit normalises them. Shared by more than max_block customers, a value tells of a desk rather than a person and is passed over; how many were is told. Score: ID 90, phone 60, e-mail 60, address 35, the same name 25, other birthday -30, other gender -20, within 0 to 100; two ID numbers are two persons';

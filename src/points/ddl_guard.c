@@ -1,6 +1,7 @@
 #include "points/points.h"
 
 #include "access/table.h"
+#include "base/store.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
@@ -40,13 +41,14 @@ is_ledger_table(Oid relid)
 }
 
 /*
- * Has a table rows? Looked at by its size: a ledger table is never emptied.
+ * Has a table rows? Looked at by its size: a ledger table is never emptied. Those of a distributed table lie elsewhere.
  */
 static bool
 has_rows(Oid relid)
 {
 	Relation rel = table_open(relid, AccessShareLock);
-	bool rows = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || RelationGetNumberOfBlocks(rel) > 0;
+	bool rows =
+		rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || store_is_distributed(relid) || RelationGetNumberOfBlocks(rel) > 0;
 
 	table_close(rel, AccessShareLock);
 	return rows;

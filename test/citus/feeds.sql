@@ -237,3 +237,43 @@ SELECT variant, members FROM campaign_variant ORDER BY campaign, variant;
 SELECT cancel_campaign('tags');
 SELECT campaign, state, refused FROM campaign ORDER BY 1;
 SELECT count(*) FROM coupon WHERE reference = 'campaign/autumn';
+SELECT campaign, name, channel, state, targeted, held_out, refused, written, waiting, sent, delivered, opened, dead, coupons_redeemed, customers_redeeming, coupon_discount FROM campaign_report ORDER BY 1;
+
+\echo order_messages
+INSERT INTO customer (customer_id, joined_at) SELECT i, '2029-01-01' FROM generate_series(9101, 9112) i;
+INSERT INTO contact (customer_id, name, phone) SELECT 9100 + i, '收件' || i, '1350000' || lpad(i::text, 4, '0') FROM generate_series(1, 8) i;
+INSERT INTO survey (survey, title) VALUES ('order', '满意度');
+INSERT INTO survey_question (survey, version, question, seq, kind, wording, overall) VALUES ('order', 1, 'nps', 1, 'nps', '推荐', true);
+SELECT publish_survey('order', 1);
+INSERT INTO message_template (template, channel, purpose, body) VALUES ('made', 'sms', 'service', '订单{order_no}生产中');
+INSERT INTO order_message (event, template, active) VALUES ('in_production', 'made', true);
+UPDATE order_message SET active = true;
+UPDATE order_message SET survey = 'order' WHERE event = 'received';
+SELECT tell_orders();
+INSERT INTO purchase (customer_id, order_no, status, amount, paid_at) SELECT 9100 + i, 'M' || i, CASE i % 3 WHEN 0 THEN 'pending' WHEN 1 THEN 'paid' ELSE 'completed' END, 10 * i, '2029-10-06' FROM generate_series(1, 10) i;
+UPDATE purchase SET status = 'shipped' WHERE customer_id BETWEEN 9101 AND 9104 AND order_no LIKE 'M%';
+UPDATE purchase SET status = 'shipped' WHERE customer_id BETWEEN 9101 AND 9104 AND order_no LIKE 'M%';
+SELECT tell_order(9105, 'mall', 'M5', 'in_production'), tell_order(9105, 'mall', 'M5', 'shipped'), tell_order(9105, 'mall', 'M5', 'shipped');
+SELECT customer_id, channel, template, payload - 'link', payload ->> 'link' IS NOT NULL AS link, idempotency_key, state FROM outbox WHERE idempotency_key LIKE 'order/%' ORDER BY 1, 6;
+SELECT tell_orders(false);
+INSERT INTO purchase (customer_id, order_no, status, amount, paid_at) VALUES (9101, 'M99', 'paid', 1, '2029-10-06');
+SELECT count(*) FROM outbox WHERE idempotency_key LIKE 'order/%';
+
+\echo duplicates
+INSERT INTO contact (customer_id, name, phone, email, address) VALUES (9109, '收件1', '+86 135 0000 0001', NULL, NULL), (9110, 'Li Si', NULL, 'li@x.cc', NULL), (9111, 'LI  SI', NULL, 'LI@x.cc', NULL);
+UPDATE contact SET address = '杭州市西湖区1号' WHERE customer_id IN (9109, 9101, 9102);
+SELECT pairs >= 2, passed_over FROM find_duplicates();
+SELECT customer_id, other, score, reasons, problem, order_count, other_order_count FROM duplicate_queue WHERE customer_id > 9100 ORDER BY 1, 2;
+SELECT decide_duplicate(9111, 9110, false);
+SELECT decide_duplicate(9111, 9110, false);
+UPDATE contact SET phone = NULL WHERE customer_id = 9109;
+SELECT passed_over FROM find_duplicates();
+SELECT customer_id, other, score, reasons, state FROM duplicate_candidate WHERE customer_id > 9100 ORDER BY 1, 2;
+SELECT passed_over > 0 FROM find_duplicates(1);
+SELECT customer_id, other, state FROM duplicate_candidate WHERE customer_id > 9100 ORDER BY 1, 2;
+SELECT customer_id, other FROM duplicate_queue;
+
+\echo contact_quality
+SELECT customer_id, field, finding FROM contact_quality WHERE customer_id > 9100 ORDER BY 1, 2, 3;
+SELECT confirm_contact(9101, '2029-10-07');
+SELECT field, finding, customers > 0 FROM contact_quality_report ORDER BY 1, 2;

@@ -12,6 +12,7 @@ SELECT high_buyers, high_spend, high_orders, high_margin, high_customer_id, midd
 SELECT * FROM refit_lifecycle('2026-09-01');
 UPDATE settings SET model_min_buyers = 50, lifecycle_by = 'gaps';
 SELECT state, buyers, repeat_buyers, round(value_correlation::numeric, 6), round((bgnbd).r::numeric, 3) FROM refit_value_models('2026-09-01');
+SELECT buyers, high_buyers, high_spend, high_customer_id, middle_customer_id FROM value_limits;
 SELECT base_tier, NOT rfm_model IS NULL, (value_limits).high_customer_id, value_model_id FROM in_force;
 SELECT customer_id, rank, spend_12m, cumulated_share FROM value_ranking('2026-09-01') WHERE rank <= 20 ORDER BY rank;
 SELECT customer_id, rfm, segment FROM customer_rfm_at('2026-09-01') ORDER BY 1;
@@ -23,6 +24,10 @@ SELECT customer_id, status, tags, order_count, spend_total, margin_total, avg_or
        days_since_order, avg_gap_days, return_rate, discount_share, promotion_share, last_channel, top_category, top_category_share, points, points_pending, growth, tier,
        tier_since, tier_until, lifecycle, rfm, rfm_segment, round(p_alive::numeric, 4), value_class, relation, service_grade, open_tickets
 FROM customer_360 ORDER BY customer_id;
+SELECT customer_id, status, tags, order_count, spend_total, margin_total, avg_order, orders_12m, spend_12m, orders_window, spend_window, first_order_at, last_order_at,
+       days_since_order, avg_gap_days, return_rate, discount_share, promotion_share, last_channel, top_category, top_category_share, points, points_pending, growth, tier,
+       tier_since, tier_until, lifecycle, rfm, rfm_segment, round(p_alive::numeric, 4), value_class, relation, service_grade, open_tickets
+FROM customer_360_all ORDER BY customer_id;
 SELECT customer_id, points, tier, lifecycle FROM customer_360 WHERE customer_id = 13;
 SELECT lifecycle, count(*), sum(points) FROM customer_360 GROUP BY 1 ORDER BY 1;
 SELECT customer_id, spend_total, orders_12m, points, growth, tier, lifecycle, rfm, value_class, service_grade FROM customer_360_at('2026-04-01') ORDER BY 1;

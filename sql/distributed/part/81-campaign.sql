@@ -1,10 +1,15 @@
--- The stock of a template is taken on the coordinator.
+-- The stock of a template is taken on the coordinator: who asks the part has seen to it, or says that there is none.
 CREATE OR REPLACE FUNCTION take_coupon_stock(template text, total_limit bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    RETURN true;
+    CASE current_setting('crm_part.given', true)
+        WHEN 'stock' THEN RETURN true;
+        WHEN 'no stock' THEN RETURN false;
+        ELSE RAISE EXCEPTION 'the stock of coupon "%" is not taken in a part of the store', template
+            USING ERRCODE = 'feature_not_supported', HINT = 'issue_coupon() on the coordinator does.';
+    END CASE;
 END
 $$;
 
