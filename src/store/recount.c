@@ -164,7 +164,8 @@ slice_add(Recount *r, const Fact *fact, const char *months)
 			customer->stored = *fact;
 			customer->months = palloc(VARHDRSZ + fact->length);
 			SET_VARSIZE(customer->months, VARHDRSZ + fact->length);
-			memcpy(VARDATA(customer->months), months, fact->length);
+			if (fact->length > 0)
+				memcpy(VARDATA(customer->months), months, fact->length);
 			customer->summarized = true;
 			break;
 		case FACT_UNREADABLE:
