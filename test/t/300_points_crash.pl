@@ -36,8 +36,9 @@ sub crash
 	$node->kill9;
 	for my $try (1 .. 100)
 	{
-		my $stat = "/proc/$pid/stat";
-		unlink $node->data_dir . '/postmaster.pid' if -e $stat && slurp_file($stat) =~ /\) Z /;
+		# The process may go between two looks at it.
+		my $stat = eval { slurp_file("/proc/$pid/stat") } // '';
+		unlink $node->data_dir . '/postmaster.pid' if $stat =~ /\) Z /;
 		$node->{_pid} = undef;
 		return if $node->start(fail_ok => 1);
 		select undef, undef, undef, 0.1;
