@@ -204,7 +204,7 @@ sub fresh
 sub fill
 {
     my ($file, $left) = @_;
-    return "COPY (SELECT) TO PROGRAM 'n=\$(( \$(df --output=avail -k $disk | tail -n 1) - $left )); [ \$n -le 0 ] || head -c \${n}k /dev/zero >$disk/$file 2>/dev/null || :'";
+    return "COPY (SELECT WHERE false) TO PROGRAM 'n=\$(( \$(df --output=avail -k $disk | tail -n 1) - $left )); [ \$n -le 0 ] || head -c \${n}k /dev/zero >$disk/$file 2>/dev/null || :'";
 }
 
 # strike(FAULT, WORK, SECONDS): the work, met by the fault so long after its beginning, or right before it. Returns whether it met it, whether the work came to its end,
@@ -242,7 +242,7 @@ sub strike
         if (slurp_file($node->logfile, $log) =~ /connection to client lost/) { $err = 'connection to client lost'; }
         elsif ($killed) { $ended = 1; }
     }
-    $node->safe_psql('postgres', "COPY (SELECT) TO PROGRAM 'rm -f $disk/most $disk/rest'") if $fault eq 'disk full';
+    $node->safe_psql('postgres', "COPY (SELECT WHERE false) TO PROGRAM 'rm -f $disk/most $disk/rest'") if $fault eq 'disk full';
     return (!$ended && $err =~ ($fault{$fault} // qr/connection to client lost/), $ended, $err);
 }
 

@@ -26,7 +26,7 @@ system_or_bail(@own_mounts, 'sh', '-c', 'mount -t tmpfs -o size=400m,mode=700 tm
     $disk, $node->data_dir, $node->logfile);
 $node->_update_pid(1);
 sub sql { my ($db, $sql) = @_; return $node->safe_psql($db, $sql); }
-sub in_server { return sql('postgres', "COPY (SELECT) TO PROGRAM '$_[0]'"); }
+sub in_server { return sql('postgres', "COPY (SELECT WHERE false) TO PROGRAM '$_[0]'"); }
 
 in_server("mkdir -m 700 $disk/space");
 sql('postgres', "CREATE TABLESPACE small LOCATION '$disk/space'");
@@ -84,8 +84,8 @@ for my $w (@work)
     for my $left (512, 128, 32, 0)
     {
         my $all = join(";\n", q{SET client_min_messages = error; SELECT 1 FROM pg_class LIMIT 0},
-            "COPY (SELECT) TO PROGRAM 'head -c \$(( \$(df --output=avail -k $disk | tail -n 1) - $left ))k /dev/zero >$disk/filler'",
-            $work, "\\echo =full\n$clean", "\\echo =state\n$state", "\\echo =end\nCOPY (SELECT) TO PROGRAM 'rm $disk/filler'") . ";\n";
+            "COPY (SELECT WHERE false) TO PROGRAM 'head -c \$(( \$(df --output=avail -k $disk | tail -n 1) - $left ))k /dev/zero >$disk/filler'",
+            $work, "\\echo =full\n$clean", "\\echo =state\n$state", "\\echo =end\nCOPY (SELECT WHERE false) TO PROGRAM 'rm $disk/filler'") . ";\n";
         my $out;
         $node->psql('tight', $all, stdout => \$out, stderr => \$err, on_error_stop => 0);
         ($on_full, $after) = $out =~ /=full\n(.*)=state\n(.*)\n=end/s or die $out;
