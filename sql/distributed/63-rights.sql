@@ -74,7 +74,7 @@ BEGIN
     PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
     of_customer := EXISTS (SELECT 1 FROM customer_tables() c WHERE c.table_name = r.table_name AND c.key_column = 'customer_id');
     IF r.action = 'delete' AND of_customer AND crm.is_distributed(quote_ident(r.table_name)::regclass) AND r.table_name NOT IN ('identity', 'reward_code') THEN
-        affected := (SELECT sum(a::bigint) FROM ask_parts(format('SELECT retain_in_part(%L, %L, %L, %L, %L)::text', r.table_name, r.time_column, as_of - r.keep, as_of, batch), NULL, true) a);
+        affected := (SELECT sum(a::bigint) FROM ask_parts(format('SELECT retain_rows(shard_of(%L), %L, %L, %L, true, %L)::text', r.table_name, r.time_column, as_of - r.keep, as_of, batch), NULL, true) a);
     ELSIF r.action = 'delete' THEN
         -- The same on every node, or nowhere but here: by no node's places of rows.
         EXECUTE format('DELETE FROM %I t WHERE t.%I < %L%s', r.table_name, r.time_column, as_of - r.keep,

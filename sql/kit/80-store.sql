@@ -357,7 +357,9 @@ DECLARE
     a record;
 BEGIN
     PERFORM crm.require_store(store);
-    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    IF crm.is_distributed(format('%I.access_grantee', store)::regclass) THEN
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    END IF;
     EXECUTE format('WITH gone AS (DELETE FROM %I.access_grantee g WHERE g.role = %L AND g.kind = %L RETURNING 1) SELECT count(*) > 0 FROM gone', store, role, kind)
         INTO given;
     IF NOT given THEN

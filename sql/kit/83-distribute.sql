@@ -391,9 +391,7 @@ BEGIN
     FOR v IN SELECT * FROM pg_temp.crm_distribution_view w WHERE NOT w.here LOOP
         EXECUTE format('ALTER VIEW %s OWNER TO %I', v.oid::regclass, pg_get_userbyid(owner));
     END LOOP;
-    PERFORM set_config('search_path', format('%I, crm, pg_temp', store), true);
-    EXECUTE 'SELECT let_views_read()';
-    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    EXECUTE format('SELECT %I.let_views_read()', store);
     PERFORM crm.write_manifest(store);
     RETURN QUERY SELECT p.relation, p.placement, p.dropped FROM pg_temp.crm_distribution p ORDER BY p.relation::text;
 END

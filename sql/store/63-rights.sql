@@ -493,6 +493,33 @@ $$;
 COMMENT ON FUNCTION restrict_customer(bigint, text, boolean) IS 'keeps the data of a customer from being used: no messages, no reveal, no changes; restricted => false lifts it. Errors: P0002';
 REVOKE EXECUTE ON FUNCTION restrict_customer(bigint, text, boolean) FROM PUBLIC;
 
+CREATE FUNCTION retain_rows(relation regclass, time_column text, before timestamptz, as_of timestamptz, of_customer boolean, batch integer) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    piece regclass;
+    affected bigint := 0;
+BEGIN
+    -- Partition by partition, since a row's ctid is unique in its own only.
+    FOR piece IN SELECT t FROM crm.table_tree(relation) t JOIN pg_catalog.pg_class c ON c.oid = t AND c.relkind = 'r'
+    LOOP
+        EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM ONLY %1$s t WHERE t.%2$I < $1 %3$s LIMIT $2 FOR UPDATE SKIP LOCKED))',
+                       piece, time_column,
+                       CASE WHEN of_customer
+                            THEN 'AND NOT EXISTS (SELECT FROM legal_hold h WHERE h.customer_id = t.customer_id AND h.released_at IS NULL AND (h.until IS NULL OR h.until > $3))'
+                            ELSE '' END)
+            USING before, batch, as_of;
+        GET DIAGNOSTICS affected = ROW_COUNT;
+        EXIT WHEN affected > 0;
+    END LOOP;
+    RETURN affected;
+END
+$$;
+COMMENT ON FUNCTION retain_rows(regclass, text, timestamptz, timestamptz, boolean, integer) IS
+'deletes a batch of the rows of a table that are older than a moment; of_customer: but for those of customers under a legal hold. Part of retain_step';
+REVOKE EXECUTE ON FUNCTION retain_rows(regclass, text, timestamptz, timestamptz, boolean, integer) FROM PUBLIC;
+
 CREATE FUNCTION retain_step(rule text, as_of timestamptz, batch integer) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -500,23 +527,12 @@ AS $$
 DECLARE
     r retention_rule;
     affected bigint := 0;
-    part regclass;
     ids bigint[];
 BEGIN
     SELECT * INTO STRICT r FROM retention_rule x WHERE x.rule = retain_step.rule;
     IF r.action = 'delete' THEN
-        -- Partition by partition, since a row's ctid is unique in its own only.
-        FOR part IN SELECT t FROM crm.table_tree(quote_ident(r.table_name)::regclass) t JOIN pg_catalog.pg_class c ON c.oid = t AND c.relkind = 'r'
-        LOOP
-            EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM ONLY %1$s t WHERE t.%2$I < $1 %3$s LIMIT $2 FOR UPDATE SKIP LOCKED))',
-                           part, r.time_column,
-                           CASE WHEN EXISTS (SELECT FROM customer_tables() c WHERE c.table_name = r.table_name AND c.key_column = 'customer_id')
-                                THEN 'AND NOT EXISTS (SELECT FROM legal_hold h WHERE h.customer_id = t.customer_id AND h.released_at IS NULL AND (h.until IS NULL OR h.until > $3))'
-                                ELSE '' END)
-                USING as_of - r.keep, batch, as_of;
-            GET DIAGNOSTICS affected = ROW_COUNT;
-            EXIT WHEN affected > 0;
-        END LOOP;
+        affected := retain_rows(quote_ident(r.table_name)::regclass, r.time_column, as_of - r.keep, as_of,
+                                EXISTS (SELECT FROM customer_tables() c WHERE c.table_name = r.table_name AND c.key_column = 'customer_id'), batch);
     ELSE
         SELECT array_agg(d.customer_id) INTO ids
         FROM (SELECT c.customer_id
