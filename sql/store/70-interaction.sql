@@ -67,11 +67,11 @@ AS $$
 DECLARE
     result interaction;
     template reply_template;
+    spoke text := CASE WHEN record_interaction.direction = 'out' THEN coalesce(record_interaction.agent, (SELECT a.agent FROM agent a WHERE a.agent = crm.actor_or_user()))
+                       ELSE record_interaction.agent END;
 BEGIN
     INSERT INTO interaction AS i (customer_id, at, channel, direction, agent, topic, body, reference)
-    VALUES (record_interaction.customer_id, as_of, record_interaction.channel, record_interaction.direction,
-            CASE WHEN record_interaction.direction = 'out' THEN coalesce(record_interaction.agent, (SELECT a.agent FROM agent a WHERE a.agent = crm.actor_or_user()))
-                 ELSE record_interaction.agent END,
+    VALUES (record_interaction.customer_id, as_of, record_interaction.channel, record_interaction.direction, spoke,
             record_interaction.topic, record_interaction.body, record_interaction.reference)
     ON CONFLICT (customer_id, channel, reference) WHERE reference IS NOT NULL DO NOTHING
     RETURNING i.* INTO result;

@@ -162,13 +162,16 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
+    s survey;
     id uuid;
 BEGIN
-    INSERT INTO survey_invitation AS i (customer_id, survey, version, reference, invited_at, expires_at)
-    SELECT invite.customer_id, s.survey, s.version, invite.reference, as_of, as_of + make_interval(days => s.valid_days)
-    FROM survey s WHERE s.survey = invite.survey AND s.state = 'active'
-    ON CONFLICT (customer_id, survey, reference) DO NOTHING
-    RETURNING i.invitation_id INTO id;
+    SELECT k.* INTO s FROM survey k WHERE k.survey = invite.survey AND k.state = 'active';
+    IF FOUND THEN
+        INSERT INTO survey_invitation AS i (customer_id, survey, version, reference, invited_at, expires_at)
+        VALUES (invite.customer_id, s.survey, s.version, invite.reference, as_of, as_of + make_interval(days => s.valid_days))
+        ON CONFLICT (customer_id, survey, reference) DO NOTHING
+        RETURNING i.invitation_id INTO id;
+    END IF;
     IF id IS NULL THEN
         SELECT i.invitation_id INTO id FROM survey_invitation i
         WHERE i.customer_id = invite.customer_id AND i.survey = invite.survey AND i.reference = invite.reference;
@@ -352,11 +355,11 @@ BEGIN
         WHEN 'segment' THEN '(SELECT m AS customer_id, g.segment::text AS value FROM segment g, crm.members(segment_members(g.segment)) m)'
         ELSE format('(SELECT c.customer_id, c.%I::text AS value FROM customer_360 c)', dimension) END;
     RETURN QUERY EXECUTE format(
-        'SELECT m.value, date_trunc(''month'', shop_date(v.answered_at))::date, array_agg(v.score)
+        'SELECT m.value, date_trunc(''month'', v.answered_at AT TIME ZONE $5)::date, array_agg(v.score)
          FROM survey_score v JOIN %s m USING (customer_id)
          WHERE v.kind = $1 AND ($2 IS NULL OR v.survey = $2) AND v.answered_at >= $3 AND v.answered_at < $4
          GROUP BY 1, 2', member)
-        USING kind, survey, since, until;
+        USING kind, survey, since, until, (SELECT s.time_zone FROM settings s);
 END
 $$;
 COMMENT ON FUNCTION score_by(text, text, text, timestamptz, timestamptz) IS 'scores of a kind of question by month and by what the customers are now; part of nps_by and csat_by. Errors: CS016 unknown dimension';

@@ -161,11 +161,11 @@ AS $$
 #variable_conflict use_column
 DECLARE
     result ticket;
+    deadline timestamptz := add_working_time(as_of, (SELECT s.first_answer_time FROM settings s));
 BEGIN
     INSERT INTO ticket AS t (customer_id, kind, category, severity, channel, subject, body, product, order_channel, order_no, reference, assignee, opened_at, deadline_at)
-    SELECT open_ticket.customer_id, open_ticket.kind, open_ticket.category, open_ticket.severity, open_ticket.channel, open_ticket.subject, open_ticket.body,
-           open_ticket.product, open_ticket.order_channel, open_ticket.order_no, open_ticket.reference, open_ticket.assignee, as_of, add_working_time(as_of, s.first_answer_time)
-    FROM settings s
+    VALUES (open_ticket.customer_id, open_ticket.kind, open_ticket.category, open_ticket.severity, open_ticket.channel, open_ticket.subject, open_ticket.body,
+            open_ticket.product, open_ticket.order_channel, open_ticket.order_no, open_ticket.reference, open_ticket.assignee, as_of, deadline)
     ON CONFLICT (customer_id, channel, reference) WHERE reference IS NOT NULL DO NOTHING
     RETURNING t.* INTO result;
     IF NOT FOUND THEN
@@ -204,8 +204,8 @@ BEGIN
         root_cause = coalesce(move_ticket.root_cause, t.root_cause),
         resolution = coalesce(move_ticket.resolution, t.resolution),
         answered_at = CASE WHEN move_ticket.to_state IN ('answered', 'resolved') THEN coalesce(t.answered_at, as_of) ELSE t.answered_at END,
-        resolved_at = CASE move_ticket.to_state WHEN 'resolved' THEN as_of WHEN 'reopened' THEN NULL ELSE t.resolved_at END,
-        closed_at = CASE move_ticket.to_state WHEN 'closed' THEN as_of WHEN 'reopened' THEN NULL ELSE t.closed_at END
+        resolved_at = CASE WHEN move_ticket.to_state = 'resolved' THEN as_of WHEN move_ticket.to_state <> 'reopened' THEN t.resolved_at END,
+        closed_at = CASE WHEN move_ticket.to_state = 'closed' THEN as_of WHEN move_ticket.to_state <> 'reopened' THEN t.closed_at END
     WHERE t.customer_id = before.customer_id AND t.ticket_id = before.ticket_id
     RETURNING t.* INTO result;
     INSERT INTO ticket_event (customer_id, ticket_id, at, action, from_state, to_state, remark)
@@ -324,21 +324,16 @@ CREATE TABLE improvement_notice (
 COMMENT ON TABLE improvement_notice IS 'who is told what came of a complaint: one notice a customer and improvement';
 COMMENT ON COLUMN improvement_notice.refused IS 'why it could not be told so far: opted out, no address …; the next run tries again';
 
-CREATE FUNCTION finish_improvement(improvement_id bigint, as_of timestamptz DEFAULT now()) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION tell_improvement(i improvement, as_of timestamptz) RETURNS bigint
+LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-    i improvement;
     n improvement_notice;
     why text;
     made bigint;
 BEGIN
-    UPDATE improvement k SET done_at = coalesce(k.done_at, as_of) WHERE k.improvement_id = finish_improvement.improvement_id RETURNING k.* INTO i;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'improvement % does not exist', finish_improvement.improvement_id USING ERRCODE = 'CS007';
-    END IF;
     INSERT INTO improvement_notice (customer_id, improvement_id, ticket_id, created_at)
     SELECT t.customer_id, i.improvement_id, min(t.ticket_id), as_of
     FROM ticket t
@@ -353,6 +348,24 @@ BEGIN
         WHERE k.customer_id = n.customer_id AND k.improvement_id = n.improvement_id;
     END LOOP;
     RETURN made;
+END
+$$;
+COMMENT ON FUNCTION tell_improvement(improvement, timestamptz) IS 'notes who complained of a cause that is mended and queues their messages; part of finish_improvement';
+REVOKE EXECUTE ON FUNCTION tell_improvement(improvement, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION finish_improvement(improvement_id bigint, as_of timestamptz DEFAULT now()) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    i improvement;
+BEGIN
+    UPDATE improvement k SET done_at = coalesce(k.done_at, as_of) WHERE k.improvement_id = finish_improvement.improvement_id RETURNING k.* INTO i;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'improvement % does not exist', finish_improvement.improvement_id USING ERRCODE = 'CS007';
+    END IF;
+    RETURN tell_improvement(i, as_of);
 END
 $$;
 COMMENT ON FUNCTION finish_improvement(bigint, timestamptz) IS

@@ -89,6 +89,38 @@ END;
 COMMENT ON FUNCTION care_occasions(date, integer) IS
 'whose occasion falls on a day (days_before counted) or in the catch_up days before: customers, events and the year that the occasion belongs to; consent and what was sent already aside';
 
+CREATE FUNCTION give_care_gift(customer_id bigint, event text, year integer, gift jsonb, as_of timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- A gate that refuses one gift (coupon out of stock, account frozen) must not keep the others from theirs; the next run tries it again.
+    BEGIN
+        IF give_care_gift.gift ? 'points' THEN
+            PERFORM earn(give_care_gift.customer_id, (give_care_gift.gift ->> 'points')::bigint, 'care', give_care_gift.event || '/' || give_care_gift.year,
+                         as_of => give_care_gift.as_of);
+        END IF;
+        IF give_care_gift.gift ? 'coupon' THEN
+            PERFORM issue_coupon(give_care_gift.customer_id, give_care_gift.gift ->> 'coupon', 'care/' || give_care_gift.event || '/' || give_care_gift.year,
+                                 give_care_gift.as_of);
+        END IF;
+        UPDATE care_greeting g SET gift = 'given', gift_error = NULL
+        WHERE g.customer_id = give_care_gift.customer_id AND g.event = give_care_gift.event AND g.year = give_care_gift.year;
+    EXCEPTION WHEN OTHERS THEN
+        UPDATE care_greeting g SET gift = 'failed', gift_error = SQLSTATE || ': ' || SQLERRM
+        WHERE g.customer_id = give_care_gift.customer_id AND g.event = give_care_gift.event AND g.year = give_care_gift.year;
+    END;
+END
+$$;
+COMMENT ON FUNCTION give_care_gift(bigint, text, integer, jsonb, timestamptz) IS 'gives what comes with a greeting, each gift through its own gate, and notes in care_greeting that it is given or why not; part of care_due';
+REVOKE EXECUTE ON FUNCTION give_care_gift(bigint, text, integer, jsonb, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION gives_care_gift(gift jsonb) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN true;
+COMMENT ON FUNCTION gives_care_gift(jsonb) IS 'whether care_due gives this gift itself: in a part of a distributed store not those that take of a coupon''s stock';
+
 CREATE FUNCTION care_due(day date DEFAULT NULL, catch_up integer DEFAULT 7, as_of timestamptz DEFAULT now()) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -125,26 +157,12 @@ BEGIN
         ON CONFLICT DO NOTHING
         RETURNING 1)
     SELECT count(*) INTO made FROM told;
-    -- A gate that refuses one gift (coupon out of stock, account frozen) must not keep the others from theirs; the next run tries it again.
     FOR present IN
         SELECT g.customer_id, g.event, g.year, e.gift FROM care_greeting g JOIN care_event e USING (event)
-        WHERE g.gift IN ('due', 'failed') AND g.day > care_due.day - care_due.catch_up
+        WHERE g.gift IN ('due', 'failed') AND g.day > care_due.day - care_due.catch_up AND gives_care_gift(e.gift)
         ORDER BY g.customer_id, g.event FOR UPDATE OF g SKIP LOCKED
     LOOP
-        BEGIN
-            IF present.gift ? 'points' THEN
-                PERFORM earn(present.customer_id, (present.gift ->> 'points')::bigint, 'care', present.event || '/' || present.year,
-                             as_of => care_due.as_of);
-            END IF;
-            IF present.gift ? 'coupon' THEN
-                PERFORM issue_coupon(present.customer_id, present.gift ->> 'coupon', 'care/' || present.event || '/' || present.year, care_due.as_of);
-            END IF;
-            UPDATE care_greeting g SET gift = 'given', gift_error = NULL
-            WHERE g.customer_id = present.customer_id AND g.event = present.event AND g.year = present.year;
-        EXCEPTION WHEN OTHERS THEN
-            UPDATE care_greeting g SET gift = 'failed', gift_error = SQLSTATE || ': ' || SQLERRM
-            WHERE g.customer_id = present.customer_id AND g.event = present.event AND g.year = present.year;
-        END;
+        PERFORM give_care_gift(present.customer_id, present.event, present.year, present.gift, care_due.as_of);
     END LOOP;
     RETURN made;
 END

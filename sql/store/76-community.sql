@@ -100,13 +100,15 @@ COMMENT ON FUNCTION record_community_activity(bigint, text, text, integer, times
 'records what a member did (message, like, share, order, event); once a moment and kind: false when it is there. Errors: CS022 not a member then';
 
 CREATE VIEW community_report AS
-SELECT c.community, c.platform, c.name, c.owner, c.members, c.capacity,
-       (SELECT count(*) FROM community_member m WHERE m.community = c.community AND m.joined_at > now() - interval '30 days') AS joined_30_days,
-       (SELECT count(*) FROM community_member m WHERE m.community = c.community AND m.left_at > now() - interval '30 days') AS left_30_days,
-       (SELECT count(DISTINCT a.customer_id) FROM community_activity a WHERE a.community = c.community AND a.at > now() - interval '30 days') AS active_30_days,
-       (SELECT coalesce(sum(p.net), 0) FROM community_member m JOIN purchase p ON p.customer_id = m.customer_id AND p.order_at >= m.joined_at
-            AND p.order_at < coalesce(m.left_at, 'infinity') AND p.order_at > now() - interval '30 days' WHERE m.community = c.community) AS net_30_days
-FROM community c;
+SELECT c.community, c.platform, c.name, c.owner, c.members, c.capacity, coalesce(m.joined, 0) AS joined_30_days, coalesce(m.left_group, 0) AS left_30_days,
+       coalesce(a.active, 0) AS active_30_days, coalesce(p.net, 0) AS net_30_days
+FROM community c
+LEFT JOIN (SELECT m.community, count(*) FILTER (WHERE m.joined_at > now() - interval '30 days') AS joined, count(*) FILTER (WHERE m.left_at > now() - interval '30 days') AS left_group
+           FROM community_member m GROUP BY m.community) m ON m.community = c.community
+LEFT JOIN (SELECT a.community, count(DISTINCT a.customer_id) AS active FROM community_activity a WHERE a.at > now() - interval '30 days' GROUP BY a.community) a ON a.community = c.community
+LEFT JOIN (SELECT m.community, sum(p.net) AS net
+           FROM community_member m JOIN purchase p ON p.customer_id = m.customer_id AND p.order_at >= m.joined_at AND p.order_at < coalesce(m.left_at, 'infinity')
+           WHERE p.order_at > now() - interval '30 days' GROUP BY m.community) p ON p.community = c.community;
 COMMENT ON VIEW community_report IS 'groups with their growth, activity and the sales of their members in the last 30 days';
 
 -- What the columns without a word above are.

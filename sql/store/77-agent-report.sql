@@ -95,13 +95,14 @@ COMMENT ON VIEW agent_training_state IS
 COMMENT ON COLUMN agent_training_state.may_reveal IS 'the right itself is given by crm.grant_access';
 
 CREATE VIEW agent_report AS
-SELECT a.agent, a.name, a.team,
-       (SELECT count(*) FROM ticket t WHERE t.assignee = a.agent AND t.state <> 'closed') AS open_tickets,
-       (SELECT count(*) FROM ticket t WHERE t.assignee = a.agent AND t.answered_at IS NULL AND t.state <> 'closed' AND t.deadline_at < now()) AS overdue_tickets,
-       (SELECT count(*) FROM follow_up f WHERE f.state = 'claimed' AND f.claimed_by = a.agent) AS follow_ups_in_hand,
-       (SELECT count(*) FROM follow_up f WHERE f.state = 'done' AND f.done_by = a.agent AND f.done_at > now() - interval '30 days') AS follow_ups_30_days,
-       s.satisfaction AS satisfaction_30_days
-FROM agent a LEFT JOIN agent_satisfaction() s ON s.agent = a.agent;
+SELECT a.agent, a.name, a.team, coalesce(t.open, 0) AS open_tickets, coalesce(t.overdue, 0) AS overdue_tickets,
+       coalesce(f.in_hand, 0) AS follow_ups_in_hand, coalesce(f.done, 0) AS follow_ups_30_days, s.satisfaction AS satisfaction_30_days
+FROM agent a
+LEFT JOIN (SELECT t.assignee, count(*) AS open, count(*) FILTER (WHERE t.answered_at IS NULL AND t.deadline_at < now()) AS overdue
+           FROM ticket t WHERE t.state <> 'closed' GROUP BY t.assignee) t ON t.assignee = a.agent
+LEFT JOIN (SELECT CASE WHEN f.state = 'claimed' THEN f.claimed_by ELSE f.done_by END AS agent, count(*) FILTER (WHERE f.state = 'claimed') AS in_hand, count(*) FILTER (WHERE f.state = 'done') AS done
+           FROM follow_up f WHERE f.state = 'claimed' OR (f.state = 'done' AND f.done_at > now() - interval '30 days') GROUP BY 1) f ON f.agent = a.agent
+LEFT JOIN agent_satisfaction() s ON s.agent = a.agent;
 COMMENT ON VIEW agent_report IS 'what lies with each agent now, and the last 30 days';
 
 -- What the columns without a word above are.

@@ -72,10 +72,11 @@ SELECT customer_id, plan, reference, due_at FROM follow_up ORDER BY 1, 2;
 SELECT customer_id, claimed_by, attempts FROM claim_follow_ups('amy', 1, as_of => '2026-03-13 10:00');
 SELECT customer_id, claimed_by FROM claim_follow_ups('bo', 5, as_of => '2026-03-13 10:00') ORDER BY 1;
 SELECT customer_id, claimed_by, attempts FROM claim_follow_ups('bo', 5, as_of => '2026-03-13 10:31') ORDER BY 1;
-SELECT state FROM finish_follow_up(3, 3, 'amy', 'reached');
-SELECT customer_id, follow_up_id FROM follow_up WHERE claimed_by = 'bo' ORDER BY 1;
-SELECT f.state, f.outcome FROM follow_up t, finish_follow_up(t.customer_id, t.follow_up_id, 'bo', 'reached', next_at => '2026-04-13 10:00', as_of => '2026-03-13 11:00') f WHERE t.customer_id = 1;
-SELECT state, reference, due_at FROM follow_up WHERE customer_id = 1 ORDER BY follow_up_id;
+SELECT follow_up_id AS task FROM follow_up WHERE customer_id = 3 \gset
+SELECT state FROM finish_follow_up(3, :task, 'amy', 'reached');
+SELECT follow_up_id AS task FROM follow_up WHERE customer_id = 1 \gset
+SELECT f.state, f.outcome FROM finish_follow_up(1, :task, 'bo', 'reached', next_at => '2026-04-13 10:00', as_of => '2026-03-13 11:00') f;
+SELECT state, reference = 'after ' || :task AS follows, due_at FROM follow_up WHERE customer_id = 1 ORDER BY due_at;
 SELECT plan, agent, done, reached, ordered_within_30_days FROM follow_up_completion;
 
 -- Surveys: versions, branches, one answer an invitation.

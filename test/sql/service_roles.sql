@@ -39,7 +39,8 @@ SELECT state FROM move_ticket(1, 1, 'resolved', root_cause => 'courier', resolut
 SELECT satisfaction FROM rate_ticket(1, 1, 5, '2026-03-02 12:00');
 SELECT plan FROM plan_follow_up(1, '2026-03-02 10:00', 'call back');
 SELECT customer_id, claimed_by FROM claim_follow_ups('amy', 1, as_of => '2026-03-02 12:00');
-SELECT state FROM finish_follow_up(1, 1, 'amy', 'reached', as_of => '2026-03-02 12:10');
+SELECT follow_up_id AS task FROM follow_up WHERE customer_id = 1 \gset
+SELECT state FROM finish_follow_up(1, :task, 'amy', 'reached', as_of => '2026-03-02 12:10');
 SELECT join_community(1, 'g', as_of => '2026-03-02 12:20'), record_community_activity(1, 'g', 'like', as_of => '2026-03-02 12:21'), leave_community(1, 'g', '2026-03-02 12:22');
 SELECT invite(1, 's') IS NOT NULL AS invited;
 SELECT kind, what FROM timeline(1, 20) WHERE kind <> 'tag' ORDER BY at, kind, what;

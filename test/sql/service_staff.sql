@@ -57,7 +57,7 @@ SELECT compensate_ticket_coupon(1, 1, 'sorry50');
 SELECT compensate_ticket_coupon(6, 6, 'sorry50') IS NOT NULL AS given;
 SELECT compensate_ticket_coupon(2, 2, 'sorry50');
 SELECT customer_id, template, reference, state FROM coupon ORDER BY 1;
-SELECT customer_id, action, remark FROM ticket_event WHERE action IN ('compensate', 'coupon') ORDER BY event_id;
+SELECT customer_id, action, remark FROM ticket_event WHERE action IN ('compensate', 'coupon') ORDER BY customer_id, action;
 
 -- Steps hold for whoever writes, and say which are allowed.
 UPDATE ticket SET state = 'working' WHERE customer_id = 1;
@@ -96,11 +96,13 @@ INSERT INTO consent (customer_id, purpose, given, at) VALUES (3, 'care', false, 
 UPDATE follow_up SET plan = 'after_purchase', reference = 'mall/c' WHERE customer_id = 3;
 SELECT customer_id, plan, attempts FROM claim_follow_ups('amy', 9, as_of => '2026-03-11 10:00') ORDER BY 1;
 SELECT customer_id, state, refused FROM follow_up WHERE state = 'cancelled';
-SELECT finish_follow_up(3, follow_up_id, 'amy', 'reached') FROM follow_up WHERE customer_id = 3;
-SELECT release_follow_up(1, follow_up_id, 'bo'), release_follow_up(1, follow_up_id, 'amy'), release_follow_up(1, follow_up_id, 'amy') FROM follow_up WHERE customer_id = 1;
-SELECT finish_follow_up(1, follow_up_id, 'amy', 'reached') FROM follow_up WHERE customer_id = 1;
+SELECT follow_up_id AS task FROM follow_up WHERE customer_id = 3 \gset
+SELECT finish_follow_up(3, :task, 'amy', 'reached');
+SELECT follow_up_id AS task FROM follow_up WHERE customer_id = 1 \gset
+SELECT release_follow_up(1, :task, 'bo'), release_follow_up(1, :task, 'amy'), release_follow_up(1, :task, 'amy');
+SELECT finish_follow_up(1, :task, 'amy', 'reached');
 UPDATE follow_up SET state = 'done', outcome = 'reached', done_at = now() WHERE customer_id = 1;
-SELECT (cancel_follow_up(1, follow_up_id)).state FROM follow_up WHERE customer_id = 1;
+SELECT state FROM cancel_follow_up(1, :task);
 SELECT plan FROM plan_follow_up(9, '2026-03-12 10:00', 'x', plan => 'dormant');
 SELECT plan FROM plan_follow_up(9, '2026-03-12 10:00', 'x', plan => 'dormant');
 SELECT plan FROM plan_follow_up(9, '2026-03-13 10:00', 'y', plan => 'dormant');
