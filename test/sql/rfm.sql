@@ -141,6 +141,8 @@ INSERT INTO customer DEFAULT VALUES;
 INSERT INTO customer (customer_id) SELECT g FROM generate_series(101, 140) g;
 INSERT INTO customer_summary (customer_id) SELECT customer_id FROM customer ON CONFLICT DO NOTHING;
 -- Customer 100 + g: g / 4 + 1 orders, the last one 10 g days ago.
+-- Days are days of the store: no change of clocks lies between.
+SET timezone = 'Asia/Shanghai';
 INSERT INTO purchase (customer_id, order_no, amount, paid_at)
 SELECT 100 + g, g || '-' || o, 10 * g, now() - make_interval(days => 10 * g + 3 * (o - 1))
 FROM generate_series(1, 40) g, generate_series(1, g / 4 + 1) o;
