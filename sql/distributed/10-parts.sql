@@ -1,10 +1,27 @@
 -- How a distributed store asks its parts.
 
-CREATE FUNCTION ask_parts(query text, given text DEFAULT NULL, writes boolean DEFAULT false) RETURNS SETOF text
+CREATE FUNCTION let_ask() RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
+    -- Beside rows of a table that every node has, Citus calls a function where it was asked itself: there it asks in the transaction of whoever asked.
+    -- A connection that Citus has made from another node is another transaction.
+    IF current_setting('application_name') NOT LIKE 'citus_internal%' THEN
+        PERFORM set_config('citus.allow_nested_distributed_execution', 'on', true);
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION let_ask() FROM PUBLIC;
+COMMENT ON FUNCTION let_ask() IS 'lets a function that asks the parts be called for the rows of a table that is the same on every node';
+
+CREATE FUNCTION ask_parts(query text, given text DEFAULT NULL, writes boolean DEFAULT false) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET citus.allow_nested_distributed_execution = off
+AS $$
+BEGIN
+    PERFORM let_ask();
     IF writes THEN
         PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
     END IF;
@@ -31,10 +48,13 @@ COMMENT ON FUNCTION part_of(bigint) IS 'the part of the store that a customer is
 CREATE FUNCTION ask_part(part bigint, query text, given text DEFAULT NULL, writes boolean DEFAULT false) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+SET citus.allow_nested_distributed_execution = off
 AS $$
 DECLARE
-    key bigint := (SELECT k.customer_id FROM part_key k WHERE k.part = ask_part.part);
+    key bigint;
 BEGIN
+    PERFORM let_ask();
+    key := (SELECT k.customer_id FROM part_key k WHERE k.part = ask_part.part);
     RETURN QUERY EXECUTE format('SELECT crm.run_in_part(%L, p.part, %L, %L, %L, %L) FROM store_part p WHERE p.customer_id = %L', current_schema(), query, given, crm.actor(), current_setting('TimeZone'), key);
     IF writes THEN
         EXECUTE format('DELETE FROM store_part p WHERE p.customer_id = %L AND p.part < 0', key);

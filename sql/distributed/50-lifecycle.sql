@@ -17,6 +17,18 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION customer_lifecycle_at(as_of timestamptz DEFAULT now())
+RETURNS TABLE (customer_id bigint, lifecycle text)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT v.* FROM ask_parts(format('SELECT to_jsonb(r)::text FROM customer_lifecycle_at(%L) r', as_of)) j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (customer_id bigint, lifecycle text);
+END
+$$;
+
 CREATE OR REPLACE FUNCTION lifecycle_matrix(since timestamptz, until timestamptz DEFAULT now())
 RETURNS TABLE (from_stage text, to_stage text, customers bigint, share numeric)
 LANGUAGE plpgsql STABLE

@@ -79,6 +79,15 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION customer_360_of(customer_id bigint) RETURNS SETOF customer_360
+LANGUAGE plpgsql STABLE ROWS 1
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY SELECT v.* FROM customer_360 v WHERE v.customer_id = customer_360_of.customer_id;
+END
+$$;
+
 -- A moment that is now is now in each part.
 CREATE FUNCTION moment_sql(as_of timestamptz) RETURNS text
 LANGUAGE sql STABLE

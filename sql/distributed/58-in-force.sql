@@ -7,6 +7,10 @@ AS $$
 DECLARE
     copy regclass := crm.shard_sibling(TG_RELID, 'in_force');
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        RAISE EXCEPTION 'cannot truncate table "%": each node keeps what is in force of it', TG_TABLE_NAME
+            USING ERRCODE = 'feature_not_supported', HINT = 'DELETE the rows.';
+    END IF;
     EXECUTE format('INSERT INTO %s AS f DEFAULT VALUES ON CONFLICT DO NOTHING', copy);
     EXECUTE format('SELECT FROM %s f FOR UPDATE', copy);
     EXECUTE format('

@@ -106,6 +106,22 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION campaign_counts(campaign text, as_of timestamptz)
+RETURNS TABLE (held_out boolean, variant text, customers bigint, delivered bigint, opened bigint, ordered bigint, revenue numeric)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- Every part knows all who were held out, and the orders of its own customers.
+    RETURN QUERY
+    SELECT v.held_out, v.variant, CASE WHEN v.held_out THEN max(v.customers) ELSE sum(v.customers) END::bigint,
+           sum(v.delivered)::bigint, sum(v.opened)::bigint, sum(v.ordered)::bigint, sum(v.revenue)
+    FROM ask_parts(format('SELECT to_jsonb(n)::text FROM campaign_counts(%L, %L) n', campaign, as_of)) j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (held_out boolean, variant text, customers bigint, delivered bigint, opened bigint, ordered bigint, revenue numeric)
+    GROUP BY v.held_out, v.variant;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION write_campaign(c campaign, late audience, due timestamptz) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

@@ -47,3 +47,19 @@ BEGIN
     ORDER BY 1 LIMIT n;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION activity_report(since timestamptz DEFAULT '-infinity', until timestamptz DEFAULT 'infinity')
+RETURNS TABLE (activity text, kind text, joined bigint, attended bigint, completed bigint, completed_percent numeric, minutes numeric, points numeric, ordered_within_30_days bigint, net_30_days numeric)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT v.activity, v.kind, sum(v.joined)::bigint, sum(v.attended)::bigint, sum(v.completed)::bigint, round(100.0 * sum(v.completed) / nullif(sum(v.attended), 0), 1),
+           sum(v.minutes), sum(v.points), sum(v.ordered_within_30_days)::bigint, sum(v.net_30_days)
+    FROM ask_parts(format('SELECT to_jsonb(r)::text FROM activity_report(%L, %L) r', since, until)) j
+    CROSS JOIN LATERAL jsonb_to_record(j::jsonb) v (activity text, kind text, joined bigint, attended bigint, completed bigint, minutes numeric, points numeric,
+                                                    ordered_within_30_days bigint, net_30_days numeric)
+    GROUP BY v.activity, v.kind ORDER BY v.activity;
+END
+$$;

@@ -10,6 +10,7 @@ BEGIN
                      ('buyer_history', 'customer_360'), ('customer_value', 'customer_360'), ('points_leaderboard', 'points_entry'), ('game_leaderboard', 'game_play'),
                      ('activity_leaderboard', 'activity_member'), ('points_verify_since', 'points_checkpoint_leaf'), ('points_verify_checkpoints', 'points_checkpoint_leaf'),
                      ('points_proof', 'points_checkpoint_leaf'), ('points_verify_rows', 'points_entry'), ('points_expiring', 'points_entry'), ('tier_warning', 'customer_360'), ('lifecycle_matrix', 'customer_360'),
+                     ('customer_lifecycle_at', 'customer_360'), ('campaign_counts', 'campaign_report'), ('count_baskets', 'product_pair'), ('activity_report', 'activity_member'),
                      ('tier_at', 'tier_change'), ('tier_benefits', 'tier_member'), ('growth_between', 'points_entry'), ('tier_progress', 'customer_360'),
                      ('benefit_period_start', 'tier_member'), ('price_for', 'tier_member'),
                      ('change_feed', 'change_event'), ('change_lag_rows', 'change_lag')) w (name, relation)

@@ -181,7 +181,7 @@ BEGIN
     RETURN header || format(E'\nAS %L', E'#variable_conflict use_column\n' || CASE
         WHEN p.proretset AND body ~* '\m(INSERT|UPDATE|DELETE)\M' THEN format(E'BEGIN\n    RETURN QUERY %s;\nEND', body)
         WHEN p.proretset THEN format(E'BEGIN\n    RETURN QUERY SELECT %s FROM (%s) q (%s);\nEND', casts, body, names)
-        WHEN p.prorettype = 'record'::regtype THEN format(E'BEGIN\n    %s INTO %s;\nEND', body, outs)
+        WHEN outs IS NOT NULL THEN format(E'BEGIN\n    %s INTO %s;\nEND', body, outs)
         WHEN p.prorettype = 'void'::regtype AND body !~* '^[[:space:]]*(SELECT|WITH)' THEN format(E'BEGIN\n    %s;\nEND', body)
         ELSE format(E'DECLARE\n    result %s;\nBEGIN\n    %s INTO result;\n    RETURN%s;\nEND', CASE WHEN p.prorettype = 'void'::regtype THEN 'record' ELSE format_type(p.prorettype, NULL) END,
                     body, CASE WHEN p.prorettype = 'void'::regtype THEN '' ELSE ' result' END)

@@ -498,6 +498,25 @@ END;
 COMMENT ON FUNCTION render_message(bigint, bigint) IS 'the text of a claimed message with its placeholders filled, for the worker that sends it; granted by itself, since it holds the name';
 REVOKE EXECUTE ON FUNCTION render_message(bigint, bigint) FROM PUBLIC;
 
+CREATE FUNCTION campaign_counts(campaign text, as_of timestamptz)
+RETURNS TABLE (held_out boolean, variant text, customers bigint, delivered bigint, opened bigint, ordered bigint, revenue numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH c AS (SELECT k.* FROM campaign k WHERE k.campaign = campaign_counts.campaign AND k.launched_at IS NOT NULL),
+    member AS (
+        SELECT false AS held_out, o.variant, o.customer_id, o.delivered_at, o.opened_at, coalesce(o.sent_at, c.launched_at) AS since
+        FROM c JOIN outbox o ON o.campaign = c.campaign WHERE o.state = 'sent'
+        UNION ALL
+        SELECT true, NULL, h.customer_id, NULL, NULL, c.launched_at FROM c CROSS JOIN LATERAL crm.members(c.held_out) h (customer_id))
+    SELECT m.held_out, m.variant, count(*), count(m.delivered_at), count(m.opened_at), count(p.net), coalesce(sum(p.net), 0)
+    FROM member m CROSS JOIN c
+    LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m.customer_id AND p.order_at >= m.since
+                       AND p.order_at < m.since + make_interval(days => c.attribution_days) AND p.order_at <= campaign_counts.as_of) p ON true
+    GROUP BY m.held_out, m.variant;
+END;
+COMMENT ON FUNCTION campaign_counts(text, timestamptz) IS
+'what campaign_effect() compares: by variant, and of the hold-out, how many customers there are, how many of them ordered within attribution_days, and for how much';
+
 CREATE FUNCTION campaign_effect(campaign text, as_of timestamptz DEFAULT now())
 RETURNS TABLE (variant text, sent bigint, delivered bigint, opened bigint, ordered bigint, ordered_percent numeric, revenue numeric,
                held_out bigint, held_out_ordered bigint, uplift numeric, uplift_low numeric, uplift_high numeric, significant boolean,
@@ -505,23 +524,14 @@ RETURNS TABLE (variant text, sent bigint, delivered bigint, opened bigint, order
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH c AS (SELECT k.* FROM campaign k WHERE k.campaign = campaign_effect.campaign AND k.launched_at IS NOT NULL),
-    member AS (
-        SELECT o.variant, o.customer_id, o.sent_at, o.delivered_at, o.opened_at, coalesce(o.sent_at, c.launched_at) AS since
-        FROM c JOIN outbox o ON o.campaign = c.campaign WHERE o.state = 'sent'),
-    bought AS (
-        SELECT m.variant, m.customer_id, m.sent_at, m.delivered_at, m.opened_at, p.net
-        FROM member m CROSS JOIN c
-        LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m.customer_id AND p.order_at >= m.since
-                           AND p.order_at < m.since + make_interval(days => c.attribution_days) AND p.order_at <= campaign_effect.as_of) p ON true),
+    counted AS MATERIALIZED (SELECT n.* FROM campaign_counts(campaign_effect.campaign, campaign_effect.as_of) n),
     held AS (
-        SELECT count(*) AS n, count(p.net) AS ordered, coalesce(sum(p.net), 0) AS revenue
-        FROM c CROSS JOIN LATERAL crm.members(c.held_out) m
-        LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m AND p.order_at >= c.launched_at
-                           AND p.order_at < c.launched_at + make_interval(days => c.attribution_days) AND p.order_at <= campaign_effect.as_of) p ON true),
+        SELECT coalesce(sum(n.customers), 0)::bigint AS n, coalesce(sum(n.ordered), 0)::bigint AS ordered, coalesce(sum(n.revenue), 0) AS revenue
+        FROM counted n WHERE n.held_out),
     treated AS (
-        SELECT coalesce(b.variant, 'all') AS variant, count(*) AS sent, count(b.delivered_at) AS delivered, count(b.opened_at) AS opened,
-               count(b.net) AS ordered, coalesce(sum(b.net), 0) AS revenue
-        FROM bought b GROUP BY GROUPING SETS ((b.variant), ())
+        SELECT coalesce(n.variant, 'all') AS variant, sum(n.customers)::bigint AS sent, sum(n.delivered)::bigint AS delivered, sum(n.opened)::bigint AS opened,
+               sum(n.ordered)::bigint AS ordered, sum(n.revenue) AS revenue
+        FROM counted n WHERE NOT n.held_out GROUP BY GROUPING SETS ((n.variant), ())
         HAVING count(*) > 0)
     SELECT t.variant, t.sent, t.delivered, t.opened, t.ordered, round(100.0 * t.ordered / t.sent, 2), t.revenue, h.n, h.ordered,
            u.points, u.low, u.high, u.significant,

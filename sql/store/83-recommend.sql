@@ -36,6 +36,27 @@ COMMENT ON TABLE product_pair IS 'in how many baskets two products were together
 ALTER TABLE settings ADD COLUMN basket_limit integer NOT NULL DEFAULT 50 CHECK (basket_limit > 1);
 COMMENT ON COLUMN settings.basket_limit IS 'an order with more products than this is no basket: bulk orders say little and cost much';
 
+CREATE FUNCTION count_baskets(since timestamptz, until timestamptz) RETURNS TABLE (product text, other text, baskets bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH line AS MATERIALIZED (
+        SELECT l.basket, l.product
+        FROM (SELECT dense_rank() OVER (ORDER BY i.customer_id, i.channel, i.order_no) AS basket, i.product,
+                     count(*) OVER (PARTITION BY i.customer_id, i.channel, i.order_no) AS products
+              FROM purchase p JOIN purchase_item i USING (customer_id, channel, order_no)
+              WHERE p.order_at > count_baskets.since AND p.order_at <= count_baskets.until
+              GROUP BY i.customer_id, i.channel, i.order_no, i.product) l
+        WHERE l.products <= (SELECT s.basket_limit FROM settings s)
+    )
+    SELECT NULL, NULL, count(DISTINCT l.basket) FROM line l
+    UNION ALL
+    SELECT l.product, NULL, count(*) FROM line l GROUP BY l.product
+    UNION ALL
+    SELECT a.product, b.product, count(*) FROM line a JOIN line b ON b.basket = a.basket AND b.product <> a.product GROUP BY a.product, b.product;
+END;
+COMMENT ON FUNCTION count_baskets(timestamptz, timestamptz) IS
+'in how many orders of a time each product was, each with each other, and without a product how many orders there were; those of more products than settings.basket_limit are left out';
+
 CREATE FUNCTION learn_baskets(as_of timestamptz DEFAULT now(), again boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -51,22 +72,16 @@ BEGIN
         UPDATE affinity_state SET learned_until = '-infinity', baskets = 0;
     END IF;
     SELECT s.learned_until INTO last FROM affinity_state s FOR UPDATE;
-    CREATE TEMP TABLE basket_line ON COMMIT DROP AS
-        SELECT dense_rank() OVER (ORDER BY i.customer_id, i.channel, i.order_no) AS basket, i.product
-        FROM purchase p JOIN purchase_item i USING (customer_id, channel, order_no)
-        WHERE p.order_at > last AND p.order_at <= as_of
-        GROUP BY i.customer_id, i.channel, i.order_no, i.product;
-    DELETE FROM pg_temp.basket_line b USING (SELECT l.basket FROM pg_temp.basket_line l, settings s GROUP BY l.basket, s.basket_limit HAVING count(*) > s.basket_limit) big
-    WHERE b.basket = big.basket;
-    SELECT count(DISTINCT b.basket) INTO learned FROM pg_temp.basket_line b;
+    CREATE TEMP TABLE basket_count ON COMMIT DROP AS SELECT n.product, n.other, n.baskets FROM count_baskets(last, as_of) n;
+    SELECT n.baskets INTO learned FROM pg_temp.basket_count n WHERE n.product IS NULL;
     INSERT INTO product_count AS c (product, baskets)
-        SELECT b.product, count(*) FROM pg_temp.basket_line b GROUP BY 1
+        SELECT n.product, n.baskets FROM pg_temp.basket_count n WHERE n.product IS NOT NULL AND n.other IS NULL
         ON CONFLICT (product) DO UPDATE SET baskets = c.baskets + excluded.baskets;
     INSERT INTO product_pair AS c (product, other, baskets)
-        SELECT a.product, b.product, count(*) FROM pg_temp.basket_line a JOIN pg_temp.basket_line b ON b.basket = a.basket AND b.product <> a.product GROUP BY 1, 2
+        SELECT n.product, n.other, n.baskets FROM pg_temp.basket_count n WHERE n.other IS NOT NULL
         ON CONFLICT (product, other) DO UPDATE SET baskets = c.baskets + excluded.baskets;
     UPDATE affinity_state SET learned_until = as_of, baskets = affinity_state.baskets + learned;
-    DROP TABLE pg_temp.basket_line;
+    DROP TABLE pg_temp.basket_count;
     RETURN learned;
 END
 $$;

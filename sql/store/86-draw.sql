@@ -434,14 +434,19 @@ REVOKE EXECUTE ON FUNCTION draw_export(text) FROM PUBLIC;
 
 CREATE VIEW draw_report AS
 SELECT d.draw, d.name, d.state, d.closes_at,
-       (SELECT count(*) FROM draw_entry e WHERE e.draw = d.draw) AS entries,
-       (SELECT count(*) FROM draw_entrant e WHERE e.draw = d.draw) AS customers,
-       d.cost * (SELECT count(*) FROM draw_entry e WHERE e.draw = d.draw AND d.state <> 'cancelled') AS points_taken,
-       (SELECT sum(p.stock) FROM draw_prize p WHERE p.draw = d.draw) AS prizes,
-       (SELECT count(*) FROM draw_winner w WHERE w.draw = d.draw) AS winners,
-       (SELECT count(*) FROM draw_winner w WHERE w.draw = d.draw AND w.state = 'handed') AS handed,
-       (SELECT count(*) FROM draw_winner w WHERE w.draw = d.draw AND w.error IS NOT NULL AND w.state <> 'handed') AS failed
-FROM draw d;
+       coalesce(e.entries, 0) AS entries,
+       coalesce(k.customers, 0) AS customers,
+       d.cost * CASE WHEN d.state <> 'cancelled' THEN coalesce(e.entries, 0) ELSE 0 END AS points_taken,
+       p.prizes,
+       coalesce(w.winners, 0) AS winners,
+       coalesce(w.handed, 0) AS handed,
+       coalesce(w.failed, 0) AS failed
+FROM draw d
+LEFT JOIN (SELECT e.draw, count(*) AS entries FROM draw_entry e GROUP BY e.draw) e ON e.draw = d.draw
+LEFT JOIN (SELECT k.draw, count(*) AS customers FROM draw_entrant k GROUP BY k.draw) k ON k.draw = d.draw
+LEFT JOIN (SELECT p.draw, sum(p.stock) AS prizes FROM draw_prize p GROUP BY p.draw) p ON p.draw = d.draw
+LEFT JOIN (SELECT w.draw, count(*) AS winners, count(*) FILTER (WHERE w.state = 'handed') AS handed,
+                  count(*) FILTER (WHERE w.error IS NOT NULL AND w.state <> 'handed') AS failed FROM draw_winner w GROUP BY w.draw) w ON w.draw = d.draw;
 COMMENT ON VIEW draw_report IS 'draws with their entries, what they cost and brought, and which prizes are still to be handed over';
 
 -- What the columns without a word above are.

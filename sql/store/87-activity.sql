@@ -369,7 +369,7 @@ BEGIN ATOMIC
     LEFT JOIN activity_member m ON m.activity = a.activity AND m.joined_at >= since AND m.joined_at < until
     LEFT JOIN LATERAL (SELECT sum(p.net) AS net FROM purchase p WHERE p.customer_id = m.customer_id AND p.order_at >= m.attended_at
                        AND p.order_at < m.attended_at + interval '30 days') b ON true
-    GROUP BY a.activity ORDER BY a.activity;
+    GROUP BY a.activity, a.kind ORDER BY a.activity;
 END;
 COMMENT ON FUNCTION activity_report(timestamptz, timestamptz) IS 'who took part of those enrolled in a period, who finished, what points it gave, and what the participants ordered in the 30 days after';
 

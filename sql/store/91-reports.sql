@@ -90,12 +90,20 @@ WHERE p.order_at IS NOT NULL
 GROUP BY 1;
 COMMENT ON VIEW report_new_returning IS 'each month''s orders, by buyers whose first order fell in it and by those who had bought before';
 
+CREATE FUNCTION source_above() RETURNS TABLE (source text, ancestor text)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    WITH RECURSIVE above AS (
+        SELECT s.source, s.source AS ancestor FROM source s
+        UNION
+        SELECT a.source, s.parent FROM above a JOIN source s ON s.source = a.ancestor WHERE s.parent IS NOT NULL
+    )
+    SELECT a.source, a.ancestor FROM above a;
+END;
+COMMENT ON FUNCTION source_above() IS 'the sources, each with itself and every source above it in the tree';
+
 CREATE VIEW report_source AS
-WITH RECURSIVE above AS (
-    SELECT s.source, s.source AS ancestor FROM source s
-    UNION
-    SELECT a.source, s.parent FROM above a JOIN source s ON s.source = a.ancestor WHERE s.parent IS NOT NULL
-), who AS (
+WITH who AS (
     SELECT c.source, count(*) AS customers, count(*) FILTER (WHERE u.order_count > 0) AS buyers,
            count(*) FILTER (WHERE u.order_count > 1) AS repeat_buyers, sum(u.order_count)::bigint AS orders, sum(u.spend_total) AS spend,
            sum(v.clv) AS clv, count(v.clv) AS valued
@@ -122,7 +130,7 @@ SELECT t.source, t.depth, CASE g.language WHEN 'zh' THEN t.name_zh ELSE t.name_e
        round((sum(w.spend) + coalesce(sum(w.clv), 0)) / nullif(sum(k.cost), 0), 2) AS value_over_cost,
        round(sum(w.clv) / nullif(sum(k.cost), 0), 2) AS clv_over_cost
 FROM source_tree() t
-JOIN above a ON a.ancestor = t.source
+JOIN source_above() a ON a.ancestor = t.source
 LEFT JOIN who w ON w.source = a.source
 LEFT JOIN cost k ON k.source = a.source
 CROSS JOIN settings g

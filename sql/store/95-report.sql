@@ -16,16 +16,17 @@ SELECT (SELECT count(*) FROM customer c WHERE c.joined_at <= $1) AS customers,
        round(100.0 * count(*) FILTER (WHERE b.frequency > 1) / nullif(count(*), 0), 1) AS repurchase_percent
 FROM buyer_rfm_values($1) b$query$),
     (2, 'revenue', 'stack', 1, '每月净销售额', 'Revenue by month', '最近 24 个月，扣除退款。', 'The last 24 months, net of refunds.', $query$
-SELECT to_char(m.month, 'YYYY-MM') AS month, coalesce(sum(p.net), 0) AS revenue, count(p.order_at) AS orders
+WITH sold AS (
+    SELECT date_trunc('month', p.order_at AT TIME ZONE s.time_zone) AS month, sum(p.net) AS revenue, count(*) AS orders
+    FROM purchase p CROSS JOIN settings s WHERE p.order_at <= $1 GROUP BY 1
+)
+SELECT to_char(m.month, 'YYYY-MM') AS month, coalesce(n.revenue, 0) AS revenue, coalesce(n.orders, 0) AS orders
 FROM settings s
 CROSS JOIN LATERAL generate_series(
-    greatest((SELECT date_trunc('month', min(f.order_at) AT TIME ZONE s.time_zone) FROM purchase f WHERE f.order_at <= $1),
-             date_trunc('month', $1 AT TIME ZONE s.time_zone) - interval '23 months'),
-    CASE WHEN EXISTS (SELECT FROM purchase f WHERE f.order_at <= $1) THEN date_trunc('month', $1 AT TIME ZONE s.time_zone) END,
-    interval '1 month') m (month)
-LEFT JOIN purchase p ON p.order_at <= $1
-     AND p.order_at >= m.month AT TIME ZONE s.time_zone AND p.order_at < (m.month + interval '1 month') AT TIME ZONE s.time_zone
-GROUP BY m.month ORDER BY m.month$query$),
+    greatest((SELECT min(f.month) FROM sold f), date_trunc('month', $1 AT TIME ZONE s.time_zone) - interval '23 months'),
+    CASE WHEN EXISTS (SELECT FROM sold) THEN date_trunc('month', $1 AT TIME ZONE s.time_zone) END, interval '1 month') m (month)
+LEFT JOIN sold n ON n.month = m.month
+ORDER BY m.month$query$),
     (3, 'customers', 'stack', 2, '每月成交客户', 'Buyers by month', '首单在当月的为新客。', 'New: the first order fell in the month.', $query$
 WITH bought AS (
     SELECT p.customer_id, date_trunc('month', p.order_at AT TIME ZONE s.time_zone) AS month
@@ -56,13 +57,16 @@ GROUP BY c.segment ORDER BY count(*) DESC, c.segment$query$),
 SELECT t.name AS tier, t.customers, round(100 * t.share, 1) AS customers_percent, t.spend_12m, round(100 * t.share_of_spend, 1) AS spend_percent
 FROM report_tier t ORDER BY t.seq DESC$query$),
     (7, 'lifecycle', 'stack', 1, '客户生命周期', 'Lifecycle stages', '按最近一次购买的时间判断。', 'Judged by the dates of the orders.', $query$
-SELECT CASE s.language WHEN 'zh' THEN g.name_zh ELSE g.name_en END AS stage, count(l.customer_id) AS customers,
-       round(100.0 * count(l.customer_id) / nullif(sum(count(l.customer_id)) OVER (), 0), 1) AS customers_percent
+WITH counted AS (
+    SELECT l.lifecycle, count(*) AS customers FROM customer_lifecycle_at($1) l GROUP BY 1
+)
+SELECT CASE s.language WHEN 'zh' THEN g.name_zh ELSE g.name_en END AS stage, coalesce(l.customers, 0) AS customers,
+       round(100.0 * coalesce(l.customers, 0) / nullif(sum(l.customers) OVER (), 0), 1) AS customers_percent
 FROM settings s
 CROSS JOIN (VALUES (1, 'prospect', '潜在', 'prospect'), (2, 'new', '新客', 'new'), (3, 'active', '活跃', 'active'), (4, 'returned', '回流', 'returned'),
                    (5, 'dormant', '沉睡', 'dormant'), (6, 'at_risk', '流失预警', 'at risk'), (7, 'churned', '流失', 'churned')) g (seq, stage, name_zh, name_en)
-LEFT JOIN customer_lifecycle_at($1) l ON l.lifecycle = g.stage
-GROUP BY g.seq, 1 HAVING EXISTS (SELECT FROM customer) ORDER BY g.seq$query$),
+LEFT JOIN counted l ON l.lifecycle = g.stage
+WHERE EXISTS (SELECT FROM customer) ORDER BY g.seq$query$),
     (8, 'cohort', 'heat', 1, '同期群留存 %', 'Cohort retention, %', '行：首单月份；列：之后第几个月；最近 12 个同期群。月份按全月计。', 'Rows: month of the first order; columns: months after; the last 12 cohorts, by whole months.', $query$
 SELECT to_char(c.cohort, 'YYYY-MM') AS cohort, c.months_after, round(100 * c.retention, 1) AS retention_percent, c.buyers, c.customers
 FROM report_cohort c
