@@ -15,7 +15,8 @@ BEGIN
                (SELECT string_agg(quote_ident(p.proargnames[n]), ', ' ORDER BY n) FROM unnest(p.proallargtypes, p.proargmodes) WITH ORDINALITY u (t, m, n) WHERE m IN ('o', 't')) AS outs
         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type y ON y.oid = p.prorettype
         WHERE p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
-          AND p.proname IN ('tier_at', 'tier_benefits', 'growth_between', 'tier_progress', 'benefit_period_start', 'price_for',
+          AND p.proname IN ('failed_outbox', 'outbox_event', 'render_message',
+                            'tier_at', 'tier_benefits', 'growth_between', 'tier_progress', 'benefit_period_start', 'price_for',
                             'contact_refusal', 'set_contact', 'grant_tier', 'lock_tier', 'judge_order', 'use_benefit', 'check_in', 'earn_event', 'earn_for', 'attend_activity')
     LOOP
         asked := format('ask_part(part_of($%s), format(%L, %s), NULL, %L) j', f.place,

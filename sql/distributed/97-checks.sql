@@ -67,8 +67,9 @@ SET search_path FROM CURRENT
 AS $$
 BEGIN
     RETURN QUERY
+    -- Said of the table: what is done to it is done to its shards.
     SELECT v.subject, CASE WHEN bool_or(v.state <> 'ok') THEN 'attention' ELSE 'ok' END,
-           string_agg(DISTINCT v.detail, '; ') FILTER (WHERE v.state <> 'ok' OR NOT v.any_bad)
+           string_agg(DISTINCT regexp_replace(v.detail, '([a-z])_\d{6,}\M', '\1', 'g'), '; ') FILTER (WHERE v.state <> 'ok' OR NOT v.any_bad)
     FROM (SELECT r.*, bool_or(r.state <> 'ok') OVER (PARTITION BY r.subject) AS any_bad
           FROM ask_parts('SELECT to_jsonb(h)::text FROM health_tables() h') j
           CROSS JOIN LATERAL jsonb_to_record(j::jsonb) r (subject text, state text, detail text)) v

@@ -15,6 +15,7 @@ BEGIN
                      ('benefit_period_start', 'tier_member'), ('price_for', 'tier_member'),
                      ('change_feed', 'change_event'), ('change_lag_rows', 'change_lag')) w (name, relation)
               UNION ALL VALUES ('claim_outbox', 'outbox', 'UPDATE'), ('sent_outbox', 'outbox', 'UPDATE'), ('escalate_tickets', 'ticket', 'UPDATE'), ('plan_follow_ups', 'follow_up', 'INSERT'),
+                     ('failed_outbox', 'outbox', 'UPDATE'), ('outbox_event', 'outbox', 'UPDATE'),
                      ('claim_follow_ups', 'follow_up', 'UPDATE'), ('care_due', 'care_greeting', 'INSERT'),
                      -- Citus asks for the right to write a table that the key of a changed one names.
                      ('join_community', 'community_member', 'INSERT'), ('leave_community', 'community_member', 'UPDATE'), ('record_community_activity', 'community_activity', 'INSERT')) v

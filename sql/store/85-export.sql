@@ -38,6 +38,16 @@ END
 $$;
 COMMENT ON FUNCTION export_value(text, text, text[], text, text) IS 'a value as a cell of a file: what import_value reads back';
 
+CREATE FUNCTION exported_id(customer_id bigint, channel text, clear boolean) RETURNS TABLE (external_id text)
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT CASE WHEN exported_id.clear THEN d.external_id ELSE crm.mask_partial(d.external_id, 2, 2) END
+    FROM identity d WHERE d.customer_id = exported_id.customer_id AND d.channel = exported_id.channel AND d.external_id !~ '^(email|phone|order):'
+    ORDER BY d.created_at DESC, d.external_id LIMIT 1;
+END;
+COMMENT ON FUNCTION exported_id(bigint, text, boolean) IS 'by which id a file of a channel names a customer, masked or clear';
+REVOKE EXECUTE ON FUNCTION exported_id(bigint, text, boolean) FROM PUBLIC;
+
 CREATE FUNCTION export_people(channel text, language text, customers audience, clear boolean)
 RETURNS TABLE (customer_id bigint, content jsonb)
 LANGUAGE sql STABLE ROWS 10000
@@ -61,9 +71,7 @@ AS $$
                        UNION ALL
                        SELECT k.name, k.phone, k.email, k.wechat, k.id_number, k.address, k.gender, k.birth_date::text
                        FROM contact_masked k WHERE NOT export_people.clear AND k.customer_id = c.customer_id) p ON true
-    LEFT JOIN LATERAL (SELECT CASE WHEN export_people.clear THEN d.external_id ELSE crm.mask_partial(d.external_id, 2, 2) END AS external_id
-                       FROM identity d WHERE d.customer_id = c.customer_id AND d.channel = export_people.channel AND d.external_id !~ '^(email|phone|order):'
-                       ORDER BY d.created_at DESC, d.external_id LIMIT 1) i ON true
+    LEFT JOIN LATERAL exported_id(c.customer_id, export_people.channel, export_people.clear) i ON true
     LEFT JOIN tier_member m ON m.customer_id = c.customer_id
     LEFT JOIN tier t ON t.tier = coalesce(m.tier, (SELECT base_tier()))
     LEFT JOIN points_balance b ON b.customer_id = c.customer_id AND b.program = 'points'
@@ -71,6 +79,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION export_people(text, text, audience, boolean) IS 'active customers with what a file can hold of them, masked or clear; null: all of them';
 REVOKE EXECUTE ON FUNCTION export_people(text, text, audience, boolean) FROM PUBLIC;
+
+CREATE FUNCTION file_rows(m import_mapping, customers audience, clear boolean)
+RETURNS TABLE (customer_id bigint, at timestamptz, order_no text, content jsonb)
+LANGUAGE sql STABLE ROWS 10000
+SET search_path FROM CURRENT
+AS $$
+    SELECT p.customer_id, NULL::timestamptz, NULL::text, p.content
+    FROM export_people(m.channel, m.language, customers, clear) p WHERE m.kind = 'customer'
+    UNION ALL
+    SELECT p.customer_id, o.ordered_at, o.order_no, p.content || jsonb_strip_nulls(jsonb_build_object(
+               'order_no', o.order_no, 'status', o.status, 'ordered_at', o.ordered_at, 'paid_at', o.paid_at, 'shipped_at', o.shipped_at,
+               'completed_at', o.completed_at, 'amount', o.amount, 'freight', o.freight, 'discount', o.discount, 'refunded', o.refunded,
+               'after_sale', CASE WHEN o.status = 'refunded' THEN 'refunded' ELSE 'none' END, 'product', i.product, 'category', i.category, 'quantity', i.quantity))
+    FROM export_people(m.channel, m.language, customers, clear) p
+    JOIN purchase o ON o.customer_id = p.customer_id AND o.channel = m.channel
+    LEFT JOIN LATERAL (SELECT x.product, x.category, x.quantity FROM purchase_item x
+                       WHERE (x.customer_id, x.channel, x.order_no) = (o.customer_id, o.channel, o.order_no) ORDER BY x.line LIMIT 1) i ON true
+    WHERE m.kind = 'order'
+$$;
+COMMENT ON FUNCTION file_rows(import_mapping, audience, boolean) IS 'what a file by a mapping holds: its customers, or their orders';
+REVOKE EXECUTE ON FUNCTION file_rows(import_mapping, audience, boolean) FROM PUBLIC;
 
 CREATE FUNCTION export_lines(mapping text, customers audience, clear boolean) RETURNS SETOF text
 LANGUAGE plpgsql STABLE
@@ -98,18 +127,7 @@ BEGIN
     SELECT crm.csv_line(ARRAY(SELECT export_value(r.content ->> u.field, u.transform,
                                                   CASE WHEN u.transform = 'words' THEN ARRAY(SELECT jsonb_array_elements_text(words -> (u.n - 1)::integer)) END, m.language, zone)
                               FROM unnest(fields, transforms) WITH ORDINALITY u (field, transform, n) ORDER BY u.n))
-    FROM (SELECT p.customer_id, NULL::timestamptz AS at, NULL::text AS order_no, p.content
-          FROM export_people(m.channel, m.language, customers, clear) p WHERE m.kind = 'customer'
-          UNION ALL
-          SELECT p.customer_id, o.ordered_at, o.order_no, p.content || jsonb_strip_nulls(jsonb_build_object(
-                     'order_no', o.order_no, 'status', o.status, 'ordered_at', o.ordered_at, 'paid_at', o.paid_at, 'shipped_at', o.shipped_at,
-                     'completed_at', o.completed_at, 'amount', o.amount, 'freight', o.freight, 'discount', o.discount, 'refunded', o.refunded,
-                     'after_sale', CASE WHEN o.status = 'refunded' THEN 'refunded' ELSE 'none' END, 'product', i.product, 'category', i.category, 'quantity', i.quantity))
-          FROM export_people(m.channel, m.language, customers, clear) p
-          JOIN purchase o ON o.customer_id = p.customer_id AND o.channel = m.channel
-          LEFT JOIN LATERAL (SELECT x.product, x.category, x.quantity FROM purchase_item x
-                             WHERE (x.customer_id, x.channel, x.order_no) = (o.customer_id, o.channel, o.order_no) ORDER BY x.line LIMIT 1) i ON true
-          WHERE m.kind = 'order') r
+    FROM file_rows(m, customers, clear) r
     ORDER BY r.customer_id, r.at, r.order_no;
 END
 $$;
@@ -169,22 +187,23 @@ REVOKE EXECUTE ON FUNCTION export_clear(text, audience, text) FROM PUBLIC;
 
 -- A whole store.
 
-CREATE FUNCTION export_store() RETURNS TABLE (part text, content jsonb)
-LANGUAGE sql STABLE
+CREATE FUNCTION exported_identities(customer_id bigint) RETURNS SETOF identity
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT i.* FROM identity i WHERE i.customer_id = exported_identities.customer_id;
+END;
+COMMENT ON FUNCTION exported_identities(bigint) IS 'the identities of a customer, for export_customers';
+REVOKE EXECUTE ON FUNCTION exported_identities(bigint) FROM PUBLIC;
+
+CREATE FUNCTION export_customers() RETURNS TABLE (customer_id bigint, merged boolean, content jsonb)
+LANGUAGE sql STABLE ROWS 10000
 SET search_path FROM CURRENT
 AS $$
-    SELECT 'store', jsonb_build_object('version', s.store_version, 'time_zone', s.time_zone, 'currency', s.currency, 'at', now()) FROM settings s
-    UNION ALL SELECT 'source', to_jsonb(s) - 'depth' FROM source_tree() s
-    UNION ALL SELECT 'tag_namespace', to_jsonb(n) FROM tag_namespace n
-    UNION ALL SELECT 'tag', to_jsonb(t) - 'namespace' FROM tag t
-    UNION ALL SELECT 'points_program', to_jsonb(p) - 'code' FROM points_program p
-    UNION ALL SELECT 'privacy_policy', to_jsonb(p) FROM privacy_policy p
-    UNION ALL SELECT 'tier', to_jsonb(t) FROM (SELECT * FROM tier ORDER BY seq) t
-    UNION ALL (SELECT 'customer', (to_jsonb(c) - '{tags,rule_tags}'::text[]) || jsonb_build_object(
+    SELECT c.customer_id, c.merged_into IS NOT NULL, (to_jsonb(c) - '{tags,rule_tags}'::text[]) || jsonb_build_object(
         'tags', c.tags::text, 'rule_tags', c.rule_tags::text,
         'tag_expiry', coalesce((SELECT jsonb_agg(to_jsonb(x) - 'customer_id') FROM tag_expiry x WHERE x.customer_id = c.customer_id), '[]'),
         'contact', (SELECT to_jsonb(k) FROM contact k WHERE k.customer_id = c.customer_id),
-        'identity', coalesce((SELECT jsonb_agg(to_jsonb(i) ORDER BY i.channel, i.external_id) FROM identity i WHERE i.customer_id = c.customer_id), '[]'),
+        'identity', coalesce((SELECT jsonb_agg(to_jsonb(i) ORDER BY i.channel, i.external_id) FROM exported_identities(c.customer_id) i), '[]'),
         'consent', coalesce((SELECT jsonb_agg(to_jsonb(s) ORDER BY s.consent_id) FROM consent s WHERE s.customer_id = c.customer_id), '[]'),
         'note', coalesce((SELECT jsonb_agg(to_jsonb(n) ORDER BY n.note_id) FROM note n WHERE n.customer_id = c.customer_id), '[]'),
         'purchase', coalesce((SELECT jsonb_agg(to_jsonb(p) - ARRAY['order_at', 'net'] ORDER BY p.ordered_at, p.channel, p.order_no) FROM purchase p WHERE p.customer_id = c.customer_id), '[]'),
@@ -199,7 +218,23 @@ AS $$
                                               FROM crm.points_lots_unnest(h.lots) l)) ORDER BY h.seq)
                                   FROM points_hold h WHERE h.customer_id = b.customer_id AND h.program = b.program AND h.state = 'open' AND (h.due_at IS NULL OR h.due_at > now())), '[]'))
                 ORDER BY b.program) FROM points_balance b WHERE b.customer_id = c.customer_id), '[]'))
-     FROM customer c ORDER BY c.merged_into IS NOT NULL, c.customer_id)
+    FROM customer c
+$$;
+COMMENT ON FUNCTION export_customers() IS 'the customers of export_store, each with all that is known';
+REVOKE EXECUTE ON FUNCTION export_customers() FROM PUBLIC;
+
+CREATE FUNCTION export_store() RETURNS TABLE (part text, content jsonb)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT
+AS $$
+    SELECT 'store', jsonb_build_object('version', s.store_version, 'time_zone', s.time_zone, 'currency', s.currency, 'at', now()) FROM settings s
+    UNION ALL SELECT 'source', to_jsonb(s) - 'depth' FROM source_tree() s
+    UNION ALL SELECT 'tag_namespace', to_jsonb(n) FROM tag_namespace n
+    UNION ALL SELECT 'tag', to_jsonb(t) - 'namespace' FROM tag t
+    UNION ALL SELECT 'points_program', to_jsonb(p) - 'code' FROM points_program p
+    UNION ALL SELECT 'privacy_policy', to_jsonb(p) FROM privacy_policy p
+    UNION ALL SELECT 'tier', to_jsonb(t) FROM (SELECT * FROM tier ORDER BY seq) t
+    UNION ALL (SELECT 'customer', c.content FROM export_customers() c ORDER BY c.merged, c.customer_id)
 $$;
 COMMENT ON FUNCTION export_store() IS
 'the whole store as rows for import_store: customers with contact, identities, tags, consents, notes, orders, tiers and balances, and the lists they need. In clear, with all that is known: run by the store''s owner. A copy with every ledger entry is what pg_dump is for';

@@ -25,7 +25,7 @@ SAID = [(r'(?<=part[_ ])1\d{5}', "N"), (r'(?<=[a-z])_1\d{5}(?=[") ])', ""), (r'\
 ASKED = [(r"^(CREATE ROLE \w+(?: SUPERUSER| IN ROLE \w+)?);", r"\1 LOGIN;"), (r"(format\('CREATE ROLE [\w%]+)'", r"\1 LOGIN'")]
 DISTRIBUTED = "DO $crm$ DECLARE r name := current_user; BEGIN RESET ROLE; PERFORM crm.distribute_store('%s', %d); EXECUTE format('SET ROLE %%I', r); END $crm$;"
 REWRITTEN = "DO $crm$ BEGIN EXECUTE crm.sql_to_plpgsql('%s'::regproc); END $crm$;"
-SETTINGS = {"PGTZ": "PST8PDT", "PGDATESTYLE": "Postgres, MDY", "PGOPTIONS": "-c intervalstyle=postgres_verbose -c citus.propagate_set_commands=local"}
+SETTINGS = {"PG_ABS_SRCDIR": os.path.abspath("test"), "PGTZ": "PST8PDT", "PGDATESTYLE": "Postgres, MDY", "PGOPTIONS": "-c intervalstyle=postgres_verbose -c citus.propagate_set_commands=local"}
 COPY = re.compile(r"(?m)^\s*COPY\s.*\sFROM\s+STDIN", re.I)
 
 
