@@ -41,6 +41,7 @@ as_server sh -c "cat >>'$CRM_DIR/coordinator/postgresql.conf'" <<-CONF
 	shared_preload_libraries = 'citus'
 	citus.node_conninfo = 'sslmode=prefer'
 	citus.enable_statistics_collection = off
+	citus.local_hostname = '$PGHOST'
 	listen_addresses = ''
 	unix_socket_directories = '$PGHOST'
 	max_connections = 150
@@ -249,6 +250,33 @@ readers() {
 	done
 }
 ok 'every access kind reads what it may' readers
+# The same rows as on one node by every view of customers, and a condition on the customer goes to one shard.
+views() {
+	for kind in owner agent marketer analyst auditor app; do
+		sql shopdb "CREATE ROLE crm_citus_views_$kind LOGIN" || return 1
+	done
+	run onenode shop views >"$CRM_DIR/views.one"
+	! grep -m 1 ERROR "$CRM_DIR/views.one" || return 1
+	run shopdb shop views >"$CRM_DIR/views.shop"
+	[ "$(grep -c '^SELECT .crm_citus_views' "$CRM_DIR/views.one")" -gt 80 ] || return 1
+	diff "$CRM_DIR/views.one" "$CRM_DIR/views.shop"
+}
+ok 'every access kind reads the same rows of views' views
+pruned() {
+	sql shopdb "SELECT regexp_replace(relname, '_parts$', '') FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND crm.stands_for_view(oid) AND relname !~ '^identity'" >"$CRM_DIR/shown"
+	[ "$(wc -l <"$CRM_DIR/shown")" -ge 17 ] || return 1
+	for view in $(cat "$CRM_DIR/shown") customer_360; do
+		for query in "SELECT * FROM shop.$view WHERE customer_id = 9505" "SELECT s.order_count, v.* FROM shop.customer_summary s JOIN shop.$view v USING (customer_id) WHERE s.customer_id = 9505"; do
+			sql shopdb "EXPLAIN (COSTS OFF) $query" >"$CRM_DIR/plan"
+			grep -q 'Task Count: 1$' "$CRM_DIR/plan" || { echo "$query"; cat "$CRM_DIR/plan"; return 1; }
+		done
+	done
+	# Whoever reads them as well, from the index.
+	PGOPTIONS='-c citus.log_remote_commands=on -c client_min_messages=notice' psql -X -q -A -t -U crm_citus_read_agent shopdb -c 'SELECT name FROM shop.contact_masked WHERE customer_id = 9505' >"$CRM_DIR/plan" 2>&1
+	[ "$(grep -c 'issuing SELECT' "$CRM_DIR/plan")" = 1 ] || { cat "$CRM_DIR/plan"; return 1; }
+	sql shopdb 'EXPLAIN (COSTS OFF) SELECT * FROM shop.contact_masked WHERE customer_id = 9505' | grep -qE 'Index (Cond|Scan)'
+}
+ok 'a condition on the customer goes to one shard' pruned
 # Clear values are counted on the coordinator, and told nowhere else.
 revealed() {
 	sql shopdb "SELECT shop.set_reveal_limit('crm_citus_read_agent', 3)" || return 1
@@ -281,11 +309,32 @@ queue() {
 	[ "$(sql shopdb "SELECT count(*) || ' ' || min(attempts) FROM shop.claim_outbox('three', 1000, as_of => '2029-07-01 12:02')")" = '7 2' ]
 }
 ok 'a queue is shared out' queue
+# Masks that change are those of the parts, and a part that was moved is asked when it was made anew.
+masked() {
+	sql shopdb "SELECT crm.grant_access('late', 'crm_citus_read_agent', 'agent')" >/dev/null || return 1
+	agent() { psql -X -q -A -t -U crm_citus_read_agent shopdb -c "$1"; }
+	[ "$(agent 'SELECT phone FROM late.contact_masked WHERE customer_id = 7')" != '****' ] || return 1
+	sql shopdb "SELECT crm.mask_column('late.contact', 'phone', 'all'), crm.mask_column('late.identity', 'external_id', 'all')" >/dev/null || return 1
+	[ "$(agent 'SELECT phone FROM late.contact_masked WHERE customer_id = 7')" = '****' ] || return 1
+	[ "$(agent 'SELECT DISTINCT external_id FROM late.identity_masked')" = '****' ]
+}
+ok 'masks change in the parts' masked
+moved() {
+	before=$(sql shopdb 'SELECT count(*) FROM late.contact_masked')
+	sql shopdb "SELECT citus_move_shard_placement(shardid, nodename, nodeport, nodename, 54330 + 54331 - nodeport, 'block_writes')
+		FROM citus_shards WHERE table_name = 'late.customer'::regclass ORDER BY shardid LIMIT 1" || return 1
+	! sql shopdb 'SELECT count(*) FROM late.contact_masked' 2>"$CRM_DIR/err" || return 1
+	grep -q 'no longer where they showed parts' "$CRM_DIR/err" || return 1
+	sql shopdb "SELECT count(*) FROM crm.make_parts('late')" || return 1
+	[ "$(sql shopdb 'SELECT count(*) FROM late.contact_masked')" = "$before" ] && [ "$before" -gt 40 ] &&
+		[ "$(agent 'SELECT phone FROM late.contact_masked WHERE customer_id = 7')" = '****' ]
+}
+ok 'a shard that was moved' moved
 # Both sides of a transfer commit together: two-phase commit when they are on two nodes.
 two_phases() {
 	pair=$(sql shopdb "SELECT a.id || ' ' || b.id FROM (VALUES (60), (61), (62), (63)) a (id), (VALUES (60), (61), (62), (63)) b (id)
 		WHERE (SELECT nodeport FROM citus_shards WHERE shardid = shop.part_of(a.id)) <> (SELECT nodeport FROM citus_shards WHERE shardid = shop.part_of(b.id))
-		ORDER BY (SELECT available FROM shop.points_balance WHERE customer_id = a.id AND program = 'points') DESC LIMIT 1")
+		ORDER BY shop.points_balance_at(a.id, now()) DESC LIMIT 1")
 	sql shopdb "SET citus.log_remote_commands = on; SET client_min_messages = notice; SELECT shop.transfer(${pair% *}, ${pair#* }, 1, 'gift', 'two phases', as_of => '2029-06-01')" 2>"$CRM_DIR/err" >/dev/null || return 1
 	[ "$(grep -c 'issuing PREPARE TRANSACTION' "$CRM_DIR/err")" = 2 ] || { cat "$CRM_DIR/err"; return 1; }
 }

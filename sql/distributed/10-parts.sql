@@ -149,7 +149,7 @@ DECLARE
     columns text;
     picked text;
 BEGIN
-    FOR v, asked IN VALUES ('customer_360', 'customer_360_of'), ('points_balance', 'points_balance_row'), ('points_lot', 'points_lot_row') LOOP
+    FOR v, asked IN VALUES ('customer_360', 'customer_360_of') LOOP
         SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum),
                string_agg(format('%s.%I%s', CASE a.attname WHEN 'customer_id' THEN 'c' ELSE 'r' END, a.attname,
                                  CASE WHEN a.attcollation <> y.typcollation THEN ' COLLATE ' || a.attcollation::regcollation END), ', ' ORDER BY a.attnum) INTO columns, picked

@@ -6,7 +6,7 @@ DECLARE
     columns text;
     picked text;
 BEGIN
-    FOR v, keys IN VALUES ('points_journal', NULL), ('points_trial_balance', 2), ('points_flow', 2), ('contact_quality', NULL), ('campaign_report', 8), ('check_in_leaderboard', NULL), ('ticket_time', NULL) LOOP
+    FOR v, keys IN VALUES ('points_trial_balance', 2), ('points_flow', 2), ('campaign_report', 8), ('check_in_leaderboard', NULL) LOOP
         SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum),
                string_agg(format(CASE WHEN a.attnum > keys THEN 'sum(r.%1$I)::%2$s AS %1$I'
                                       WHEN a.attname = 'rank' THEN 'row_number() OVER (ORDER BY r.streak DESC, r.at, r.customer_id) AS rank'

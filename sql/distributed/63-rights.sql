@@ -10,7 +10,7 @@ BEGIN
     SELECT c.oid::regclass, c.relname, a.attname
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'bigint'::regtype
-    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT crm.is_shard(c.oid)
+    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT crm.is_shard(c.oid) AND NOT crm.stands_for_view(c.oid)
       -- What the store is spread by.
       AND c.relname NOT IN ('store_part', 'part_key')
       AND (a.attname = 'customer_id' OR (c.relname || '.' || a.attname) = ANY (ARRAY(SELECT k.table_name || '.' || k.column_name FROM customer_key k)))

@@ -158,6 +158,7 @@ BEGIN
                    (SELECT format('%s with its masks: %s', (SELECT c.relname FROM pg_class c WHERE c.oid = tab),
                                   jsonb_object_agg(p.column_name, jsonb_build_object('kind', p.kind) || p.params))
                     FROM crm.mask_policy p WHERE p.relid = tab));
+    PERFORM crm.renew_shown_view(view);
     RETURN view;
 END
 $$;
@@ -177,6 +178,9 @@ DECLARE
     unclassified text;
 BEGIN
     PERFORM crm.require_table_owner(tab);
+    IF crm.is_distributed(tab) THEN
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);
+    END IF;
     EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', tab);
     SELECT * INTO known FROM crm.masked_table m WHERE m.relid = tab;
     readers := coalesce(readers, known.readers, '{}');
@@ -316,7 +320,7 @@ BEGIN
         FROM pg_class c
         LEFT JOIN crm.masked_table m ON m.relid = c.oid
         WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = schema)
-          AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT crm.stands_for_view(c.oid)
           AND CASE WHEN m.relid IS NULL THEN has_table_privilege(c.oid, 'SELECT')
                    ELSE has_table_privilege(crm.masked_view(m.relid), 'SELECT') END
         ORDER BY c.relname

@@ -105,7 +105,7 @@ BEGIN
         FROM (SELECT DISTINCT crm.shard_sibling(customer, x.relname) AS oid
               FROM pg_class x JOIN pg_attribute a ON a.attrelid = x.oid AND a.attname = 'customer_id' AND NOT a.attisdropped
               WHERE x.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND x.relkind IN ('r', 'p') AND crm.is_distributed(x.oid)
-                AND x.relname NOT IN ('identity', 'order_claim', 'reward_code', 'part_key') AND NOT crm.is_shard(x.oid)) h
+                AND x.relname NOT IN ('identity', 'order_claim', 'reward_code', 'part_key') AND NOT crm.is_shard(x.oid) AND NOT crm.stands_for_view(x.oid)) h
         JOIN pg_class k ON k.oid = h.oid
         JOIN pg_trigger g ON g.tgrelid = k.oid AND NOT g.tgisinternal
         JOIN pg_proc p ON p.oid = g.tgfoid
@@ -138,6 +138,86 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION point_triggers(text, bigint) IS 'lets the triggers of the shards of a part call the functions of the part, after some were made: run there, with the caller''s rights';
+
+CREATE FUNCTION parts_placed(relation regclass) RETURNS bigint
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION parts_placed(regclass) IS 'a number that tells, on the coordinator, whether shards of a table were moved or split since: the sum of the numbers that Citus gives to their places';
+
+CREATE FUNCTION shows_parts(relation regclass, placed bigint) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION shows_parts(regclass, bigint) IS
+'true, in the condition of a view of a distributed store that is read through a table whose shards are views of the parts; raises 55000 when parts_placed() of that table is another than when they were made, or a shard of it here is a table. Immutable, so that it is asked once, when a statement is planned, as it is again after a shard was moved';
+
+CREATE FUNCTION note_places(store text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v record;
+BEGIN
+    FOR v IN
+        SELECT w.oid::regclass AS view, t.oid::regclass AS shown, pg_get_viewdef(w.oid) AS definition
+        FROM pg_class t
+        JOIN pg_class w ON w.relnamespace = t.relnamespace AND w.relkind = 'v' AND w.relname = regexp_replace(t.relname, '_parts$', '')
+        WHERE t.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND t.relkind = 'p' AND crm.stands_for_view(t.oid)
+    LOOP
+        EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', v.view, regexp_replace(v.definition, '(shows_parts\([^,]*, )''?[0-9]+''?(::bigint)?\)', format('\1%L::bigint)', crm.parts_placed(v.shown))));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION note_places(text) IS 'lets the views of a distributed store that are read from the parts know where those are now: part of make_parts';
+
+CREATE FUNCTION stands_for_view(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE STRICT
+RETURN (SELECT k.relname LIKE '%\_parts' FROM pg_catalog.pg_class k WHERE k.oid = relation) AND crm.is_partitioned(relation) AND crm.is_distributed(relation);
+COMMENT ON FUNCTION stands_for_view(regclass) IS
+'whether a table of a distributed store has no rows and its shards are views of the parts, by which a view of the store is read with the rights of its owner: such a table is partitioned and has no partition, so that Citus moves no rows of it';
+
+CREATE FUNCTION show_in_part(store text, part bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    t record;
+    g record;
+    shard text;
+    columns text;
+    query text;
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true), set_config('citus.enable_manual_changes_to_shards', 'on', true);
+    FOR t IN EXECUTE $q$
+        SELECT k.oid, s.shardid, k.relname, k.relacl, pg_get_userbyid(k.relowner) AS owner, v.oid::regclass AS view, v.reloptions, b.shardid AS identity
+        FROM pg_class k
+        JOIN pg_dist_shard s ON s.logicalrelid = k.oid
+        JOIN pg_class v ON v.relname = regexp_replace(k.relname, '_parts$', '') AND v.relkind = 'v' AND v.relnamespace = to_regnamespace(quote_ident($3))
+        LEFT JOIN pg_dist_shard b ON b.logicalrelid = $4 AND b.shardminvalue = s.shardminvalue AND k.relname = 'identity_masked_parts'
+        WHERE k.relnamespace = to_regnamespace(quote_ident($1)) AND k.relkind = 'p' AND crm.stands_for_view(k.oid)
+          AND CASE WHEN k.relname = 'identity_masked_parts' THEN (SELECT h.relkind <> 'v' FROM pg_class h WHERE h.oid = to_regclass(format('%I.%I', $1, k.relname || '_' || s.shardid)))
+                   ELSE s.shardminvalue = (SELECT c.shardminvalue FROM pg_dist_shard c WHERE c.shardid = $2) END $q$
+        USING store, part, crm.part_schema(store, part), to_regclass(format('%I.identity', store))
+    LOOP
+        shard := format('%I.%I', store, t.relname || '_' || t.shardid);
+        IF to_regclass(shard) IS NOT NULL THEN
+            EXECUTE format('DROP %s %s', CASE (SELECT k.relkind FROM pg_class k WHERE k.oid = to_regclass(shard)) WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, shard);
+        END IF;
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped;
+        IF t.identity IS NULL THEN
+            query := format('SELECT %s FROM %s', columns, t.view);
+        ELSE
+            -- These lie by their own key, so a part does not have them: its view is made over the shard.
+            query := regexp_replace(regexp_replace(pg_get_viewdef(t.view), ' FROM .*', format(', t.ctid::text AS placed FROM %I.%I t', store, 'identity_' || t.identity)), ';$', '');
+            query := format('SELECT %s FROM (%s) v', columns, query);
+        END IF;
+        EXECUTE format('CREATE VIEW %s%s AS %s', shard, ' WITH (' || array_to_string(t.reloptions, ', ') || ')', query);
+        EXECUTE format('ALTER VIEW %s OWNER TO %I', shard, t.owner);
+        FOR g IN SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END AS role FROM aclexplode(t.relacl) x WHERE x.privilege_type = 'SELECT' LOOP
+            EXECUTE format('GRANT SELECT ON %s TO %s', shard, g.role);
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION show_in_part(text, bigint) IS 'puts views of a part of a distributed store in the place of the shards of the tables that stand for them, on the node that has the part: run there';
 
 CREATE FUNCTION make_part(store text, part bigint) RETURNS text[]
 LANGUAGE plpgsql
@@ -175,7 +255,7 @@ BEGIN
                                   array_agg(pg_get_serial_sequence(k.oid::regclass::text, a.attname) ORDER BY a.attnum) AS sequence
                            FROM pg_attribute a WHERE a.attrelid = k.oid AND a.attnum > 0 AND pg_get_serial_sequence(k.oid::regclass::text, a.attname) IS NOT NULL) x ON true
         WHERE k.relnamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = store) AND k.relkind IN ('r', 'p') AND crm.is_distributed(k.oid)
-          AND NOT k.relispartition AND NOT crm.is_shard(k.oid)
+          AND NOT k.relispartition AND NOT crm.is_shard(k.oid) AND NOT crm.stands_for_view(k.oid)
         ORDER BY k.oid
     LOOP
         -- A column of the row type of a table of the store has that of the part's here.
@@ -223,6 +303,7 @@ BEGIN
         EXECUTE step;
     END LOOP;
     PERFORM set_config('role', 'none', true), set_config('search_path', 'pg_catalog, pg_temp', true);
+    PERFORM crm.show_in_part(store, part);
     -- What groups by a primary key leans on it, which a view does not have: that stays with the coordinator.
     RETURN ARRAY(SELECT substring(r FROM '(?:FUNCTION|VIEW) ("[^"]+"|[a-z0-9_]+)') FROM unnest(remaining) r ORDER BY 1);
 END
@@ -261,6 +342,7 @@ BEGIN
         EXECUTE format('INSERT INTO %I.part_key (part, place, customer_id) VALUES ($1, $2, $3)', store) USING found[i], array_position(shards, found[i]) - 1, ids[i];
     END LOOP;
     RETURN QUERY EXECUTE format('SELECT p.part, p.customer_id, crm.make_part(%L, p.part) FROM %I.store_part p', store, store);
+    PERFORM crm.note_places(store);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION make_parts(text) FROM PUBLIC;
@@ -305,6 +387,61 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION on_parts(text, text) IS 'runs a step, an expression over p.part, for each part of a store on its node; nothing when the store is not distributed';
+
+CREATE FUNCTION renew_in_part(store text, part bigint, name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    schema text := crm.part_schema(store, part);
+    owner name := (SELECT pg_get_userbyid(s.nspowner) FROM pg_namespace s WHERE s.nspname = store);
+    step text;
+    shard text;
+BEGIN
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true), set_config('search_path', format('%I, crm, pg_temp', schema), true);
+    EXECUTE format('SELECT s.statement FROM %s s WHERE s.statement LIKE $1', crm.shard_sibling(format('%I.%I', store, 'customer_' || part)::regclass, 'part_statement'))
+        INTO STRICT step USING format('CREATE VIEW %I %%', name);
+    -- Citus drops no shard that is a view.
+    FOR shard IN EXECUTE 'SELECT format(''%I.%I'', $1, $2 || ''_parts_'' || s.shardid) FROM pg_dist_shard s WHERE s.logicalrelid = to_regclass(format(''%I.%I'', $1, $2 || ''_parts''))' USING store, name LOOP
+        IF EXISTS (SELECT FROM pg_class k WHERE k.oid = to_regclass(shard) AND k.relkind = 'v') THEN
+            EXECUTE format('DROP VIEW %s', shard);
+        END IF;
+    END LOOP;
+    EXECUTE format('DROP VIEW IF EXISTS %I CASCADE', name);
+    -- The statement lies in a table of the owner.
+    PERFORM set_config('role', owner, true);
+    EXECUTE step;
+    PERFORM set_config('role', 'none', true), set_config('search_path', 'pg_catalog, pg_temp', true);
+END
+$$;
+COMMENT ON FUNCTION renew_in_part(text, bigint, text) IS 'makes a view of a part of a distributed store anew, from part_statement, on the node that has the part: run there';
+
+CREATE FUNCTION renew_shown_view(view regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    store text;
+    name text;
+    definition text;
+BEGIN
+    SELECT n.nspname, k.relname INTO store, name FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = view;
+    IF to_regclass(format('%I.%I', store, name || '_parts')) IS NULL OR NOT crm.stands_for_view(format('%I.%I', store, name || '_parts')::regclass) THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true), set_config('search_path', format('%I, crm, pg_temp', store), true);
+    definition := pg_get_viewdef(view);
+    EXECUTE format('UPDATE %I.part_statement SET statement = $1 WHERE statement LIKE $2', store)
+        USING format('CREATE VIEW %I %s', name, 'AS ' || definition), format('CREATE VIEW %I %%', name);
+    PERFORM crm.on_parts(store, format('crm.renew_in_part(%L, p.part, %L)', store, name));
+    EXECUTE format('DROP TABLE %I.%I', store, name || '_parts');
+    EXECUTE format('SELECT %I.show_view(%L)', store, name);
+    PERFORM crm.on_parts(store, format('crm.show_in_part(%L, p.part)', store));
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+END
+$$;
+COMMENT ON FUNCTION renew_shown_view(regclass) IS 'lets the parts of a distributed store show a view as it was defined anew on the coordinator; nothing when no parts show it. Part of apply_masks';
 
 CREATE FUNCTION run_in_part(store text, part bigint, query text, given text DEFAULT NULL, actor text DEFAULT NULL, zone text DEFAULT current_setting('TimeZone'))
 RETURNS SETOF text

@@ -20,12 +20,14 @@ FROM (VALUES ('agent'), ('app')) AS k (kind),
 UNION ALL
 SELECT k.kind, 'table', o.object, 'SELECT'
 FROM (VALUES ('analyst'), ('auditor'), ('marketer')) AS k (kind),
-     (VALUES ('points_entry'), ('points_entry_all'), ('points_entry_archived'), ('points_start'), ('points_program'), ('points_account'), ('points_balance'), ('points_lot'), ('points_journal'),
+     (VALUES ('points_entry'), ('points_entry_all'), ('points_entry_archived'), ('points_start'), ('points_program'), ('points_account'), ('points_hold'), ('points_balance'), ('points_lot'), ('points_journal'),
              ('points_trial_balance'), ('points_flow'), ('points_liability')) AS o (object)
 UNION ALL
 VALUES ('app', 'routine', 'earn', 'EXECUTE'),
        ('app', 'table', 'points_entry', 'INSERT'),
        ('agent', 'routine', 'adjust', 'EXECUTE'),
+       -- The points of customer_360 are less what is held.
+       ('owner', 'table', 'points_hold', 'SELECT'),
        ('owner', 'routine', 'adjust', 'EXECUTE'),
        ('owner', 'routine', 'transfer', 'EXECUTE'),
        ('owner', 'routine', 'convert', 'EXECUTE'),

@@ -14,19 +14,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION points_now(points_account, timestamptz) IS 'what an account is at a moment not before its last entry';
 
+-- The function is called for the few accounts on which something is due, not for each and then thrown away.
 CREATE VIEW points_balance AS
 SELECT a.customer_id, a.program,
        coalesce(s.available, a.available) AS available,
        coalesce(s.pending, a.pending) AS pending,
        coalesce(s.held, a.held) AS held
 FROM points_account a
-LEFT JOIN LATERAL (SELECT n.available, n.pending, n.held FROM points_now(a, now()) n WHERE a.next_due <= now()) s ON true;
+LEFT JOIN LATERAL (SELECT n.available, n.pending, n.held FROM (SELECT now() AS at WHERE a.next_due <= now() OFFSET 0) d CROSS JOIN LATERAL points_now(a, d.at) n) s ON true;
 COMMENT ON VIEW points_balance IS 'the points of each customer and program now: available to spend (below zero: owed), pending, held';
 
 CREATE VIEW points_lot AS
 SELECT a.customer_id, a.program, l.remaining, l.expires_at, l.available_at
 FROM points_account a
-LEFT JOIN LATERAL (SELECT n.lots FROM points_now(a, now()) n WHERE a.next_due <= now()) s ON true
+LEFT JOIN LATERAL (SELECT n.lots FROM (SELECT now() AS at WHERE a.next_due <= now() OFFSET 0) d CROSS JOIN LATERAL points_now(a, d.at) n) s ON true
 CROSS JOIN LATERAL crm.points_lots_unnest(coalesce(s.lots, a.lots)) l;
 COMMENT ON VIEW points_lot IS 'the points of each customer and program by the moment they expire (null: never) and become available (null: now; infinity: when an order completes)';
 

@@ -398,3 +398,136 @@ shard_sibling(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	PG_RETURN_OID(sibling);
 }
+
+/*
+ * The sum of the numbers of the places of a table's shards on the coordinator: another one when a shard was moved or split
+ */
+static int64
+sum_of_places(Oid relid)
+{
+	Oid shard_catalog = get_relname_relid("pg_dist_shard", PG_CATALOG_NAMESPACE);
+	Oid place_catalog = get_relname_relid("pg_dist_placement", PG_CATALOG_NAMESPACE);
+	Oid shard_index = get_relname_relid("pg_dist_shard_logical_relid_index", PG_CATALOG_NAMESPACE);
+	Oid place_index = get_relname_relid("pg_dist_placement_shardid_index", PG_CATALOG_NAMESPACE);
+	Relation shards;
+	Relation places;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	int64 sum = 0;
+
+	if (!OidIsValid(shard_catalog) || !OidIsValid(place_catalog))
+		return 0;
+	shards = table_open(shard_catalog, AccessShareLock);
+	places = table_open(place_catalog, AccessShareLock);
+	ScanKeyInit(&key, SHARD_RELID, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(shards, shard_index, OidIsValid(shard_index), NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool isnull;
+		Datum id = heap_getattr(tuple, SHARD_ID, RelationGetDescr(shards), &isnull);
+		ScanKeyData place_key;
+		SysScanDesc place_scan;
+		HeapTuple place;
+
+		ScanKeyInit(&place_key, get_attnum(place_catalog, "shardid"), BTEqualStrategyNumber, F_INT8EQ, id);
+		place_scan = systable_beginscan(places, place_index, OidIsValid(place_index), NULL, 1, &place_key);
+		while (HeapTupleIsValid(place = systable_getnext(place_scan)))
+			sum += DatumGetInt64(
+				heap_getattr(place, get_attnum(place_catalog, "placementid"), RelationGetDescr(places), &isnull));
+		systable_endscan(place_scan);
+	}
+	systable_endscan(scan);
+	table_close(places, AccessShareLock);
+	table_close(shards, AccessShareLock);
+	return sum;
+}
+
+/*
+ * Where the shards of a table are, as one number. See parts_placed in the kit
+ */
+PG_FUNCTION_INFO_V1(parts_placed);
+Datum
+parts_placed(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(sum_of_places(PG_GETARG_OID(0)));
+}
+
+/*
+ * Is this the coordinator, as Citus numbers its nodes?
+ */
+static bool
+is_coordinator(void)
+{
+	Oid catalog = get_relname_relid("pg_dist_local_group", PG_CATALOG_NAMESPACE);
+	Relation rel;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool isnull;
+	bool coordinator = false;
+
+	if (!OidIsValid(catalog))
+		return false;
+	rel = table_open(catalog, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		coordinator = DatumGetInt32(heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull)) == 0;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return coordinator;
+}
+
+/*
+ * Is there a shard of this table here that is a table itself?
+ */
+static bool
+has_plain_shard(Oid relid)
+{
+	Oid catalog = get_relname_relid("pg_dist_shard", PG_CATALOG_NAMESPACE);
+	Oid index = get_relname_relid("pg_dist_shard_logical_relid_index", PG_CATALOG_NAMESPACE);
+	const char *name = get_rel_name(relid);
+	Relation shards;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
+
+	if (!OidIsValid(catalog) || name == NULL)
+		return false;
+	shards = table_open(catalog, AccessShareLock);
+	ScanKeyInit(&key, SHARD_RELID, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(shards, index, OidIsValid(index), NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool isnull;
+		int64 id = DatumGetInt64(heap_getattr(tuple, SHARD_ID, RelationGetDescr(shards), &isnull));
+		Oid shard = get_relname_relid(psprintf("%s_" INT64_FORMAT, name, id), get_rel_namespace(relid));
+
+		found = OidIsValid(shard) && get_rel_relkind(shard) != RELKIND_VIEW;
+	}
+	systable_endscan(scan);
+	table_close(shards, AccessShareLock);
+	return found;
+}
+
+/*
+ * Are the parts that a view is read from where they were made? See shows_parts in the kit
+ */
+PG_FUNCTION_INFO_V1(shows_parts);
+Datum
+shows_parts(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+
+	/*
+	 * Citus moves a shard as the empty table that it was made as. The coordinator knows that one was moved, since its place has
+	 * another number then, which is not so on the other nodes; those see what stands there.
+	 */
+	if (is_coordinator() ? sum_of_places(relid) != PG_GETARG_INT64(1) : has_plain_shard(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("shards of \"%s\" are no longer where they showed parts of the store", get_rel_name(relid)),
+				 errhint("SELECT * FROM crm.make_parts('%s') on the coordinator makes the parts anew, after a shard was moved.",
+						 get_namespace_name(get_rel_namespace(relid)))));
+	PG_RETURN_BOOL(true);
+}

@@ -9,28 +9,27 @@ AS $$
 $$;
 CREATE OR REPLACE FUNCTION value_limits_now() RETURNS value_fit
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-    SELECT NULL::value_fit
-$$;
+RETURN NULL::value_fit;
 
-CREATE FUNCTION points_balance_row(customer_id bigint) RETURNS SETOF points_balance
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT
-AS $$
+-- Views of the part are read by who may not read its tables: what they ask by functions is asked as the owner, or stands in the view itself.
+DO $do$
+DECLARE
+    body text;
+    v record;
 BEGIN
-    RETURN QUERY SELECT v.* FROM points_balance v WHERE v.customer_id = points_balance_row.customer_id;
+    ALTER FUNCTION points_now(points_account, timestamptz) SECURITY DEFINER SET search_path FROM CURRENT;
+    ALTER FUNCTION working_time(timestamptz, timestamptz) SECURITY DEFINER SET search_path FROM CURRENT;
+    FOR v IN VALUES ('consent_state', 'consent_at(timestamptz)', '{consent_at.as_of,now()}'::text[]),
+                    ('customer_window', 'summary_window(timestamptz, integer)', '{summary_window.as_of,now(),summary_window.months,12}') LOOP
+        body := regexp_replace(pg_get_function_sqlbody(v.column2::regprocedure), '^BEGIN ATOMIC(.*);\s*END$', '\1');
+        FOR i IN 1 .. cardinality(v.column3) BY 2 LOOP
+            body := replace(body, v.column3[i], v.column3[i + 1]);
+        END LOOP;
+        EXECUTE format('CREATE OR REPLACE VIEW %I AS SELECT v.* FROM (%s) v (%s)', v.column1, body,
+                       (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = v.column1::regclass AND a.attnum > 0));
+    END LOOP;
 END
-$$;
-COMMENT ON FUNCTION points_balance_row(bigint) IS 'points_balance of one customer';
-CREATE FUNCTION points_lot_row(customer_id bigint) RETURNS SETOF points_lot
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    RETURN QUERY SELECT v.* FROM points_lot v WHERE v.customer_id = points_lot_row.customer_id;
-END
-$$;
-COMMENT ON FUNCTION points_lot_row(bigint) IS 'points_lot of one customer';
+$do$;
 
 CREATE FUNCTION shard_of(name text) RETURNS regclass
 LANGUAGE plpgsql STABLE
