@@ -330,6 +330,37 @@ moved() {
 		[ "$(agent 'SELECT phone FROM late.contact_masked WHERE customer_id = 7')" = '****' ]
 }
 ok 'a shard that was moved' moved
+# A code that goes to a customer is the same on every node, in whatever order the copies have their rows, and goes to nobody else.
+codes() {
+	sql shopdb "INSERT INTO shop.reward (reward, name, kind, points) VALUES ('gift', 'gift', 'virtual', 1)
+		; INSERT INTO shop.reward_code (reward, code) SELECT 'gift', 'g' || i FROM generate_series(1, 30) i
+		; SELECT count((shop.earn(i, 20, 'test', 'for codes', as_of => '2029-07-02')).seq) FROM generate_series(1, 8) i" >/dev/null || return 1
+	shard=$(psql -X -q -A -t -p 54331 shopdb -c "SELECT 'shop.reward_code_' || shardid FROM citus_shards WHERE table_name = 'shop.reward_code'::regclass LIMIT 1")
+	psql -X -q -p 54331 shopdb -c 'SET citus.enable_manual_changes_to_shards = on' -c "WITH gone AS (DELETE FROM $shard WHERE code IN ('g1', 'g2', 'g5') RETURNING *) INSERT INTO $shard SELECT * FROM gone" || return 1
+	for customer in 1 2 3 4 5 6 7 8; do
+		sql shopdb "SELECT code FROM shop.redeem_reward($customer, 'gift', 'one', '2029-07-02'); SELECT code FROM shop.redeem_reward($customer, 'gift', 'two', '2029-07-02')" >"$CRM_DIR/codes.$customer" &
+	done
+	wait
+	[ "$(sort -u "$CRM_DIR"/codes.? | wc -l)" = 16 ]
+}
+ok 'codes are handed out once' codes
+# A draw that is closed has every entry that was on its way.
+closed() {
+	sql shopdb "INSERT INTO shop.draw (draw, name, opens_at, closes_at) VALUES ('closing', 'closing', '2029-01-01', '2029-02-01'); INSERT INTO shop.draw_prize (draw, seq, prize, stock) VALUES ('closing', 1, 'mug', 1)
+		; SELECT shop.open_draw('closing', '2029-01-01')" >/dev/null || return 1
+	sql shopdb "BEGIN; SELECT count(shop.enter_draw(i, 'closing', 'a', '2029-01-02')) FROM generate_series(1, 4) i; SELECT pg_sleep(3) IS NULL; COMMIT" >/dev/null &
+	sleep 1
+	sql shopdb "SELECT (shop.close_draw('closing', '2029-02-02')).entries" >"$CRM_DIR/entries" || return 1
+	wait $! && [ "$(cat "$CRM_DIR/entries")" = 4 ]
+}
+ok 'a closed draw has all entries' closed
+# What is on every node is the same on every node.
+copies() {
+	sql shopdb "SELECT format('SELECT %1\$L WHERE (SELECT count(DISTINCT r.result) FROM run_command_on_all_nodes(%2\$L) r) > 1;', p.relation, format('SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM %s t', p.relation))
+		FROM crm.distribution_plan('shop') p WHERE p.placement = 'every node'" >"$CRM_DIR/copies.sql"
+	[ "$(grep -c run_command "$CRM_DIR/copies.sql")" -gt 20 ] && [ -z "$(psql -X -q -A -t -v ON_ERROR_STOP=1 shopdb -f "$CRM_DIR/copies.sql")" ]
+}
+ok 'every copy of a table is the same' copies
 # Both sides of a transfer commit together: two-phase commit when they are on two nodes.
 two_phases() {
 	pair=$(sql shopdb "SELECT a.id || ' ' || b.id FROM (VALUES (60), (61), (62), (63)) a (id), (VALUES (60), (61), (62), (63)) b (id)
@@ -364,7 +395,7 @@ ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHER
 # The tests of one node, on distributed stores.
 sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent points_verbs points_checkpoint points_forged points_batches
 	tag_store tag_stats tier tier_pass segment automation capture privacy_rights privacy_reveal privacy_masks marketing service service_staff service_roles service_survey service_care
-	recommend reports report tier_reports rfm value_models customer_360 job_progress change_feed import exchange'
+	recommend reports report tier_reports rfm value_models customer_360 job_progress change_feed import exchange activities'
 spread crm_regress
 printf '| test | statements equal | rows in another order | a limit | which |\n|---|---:|---:|---:|---|\n' >"$CRM_DIR/table"
 for t in ${TESTS:-$sqltests}; do

@@ -17,7 +17,7 @@ BEGIN
         WHERE p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
           AND p.proname IN ('failed_outbox', 'outbox_event', 'render_message',
                             'tier_at', 'tier_benefits', 'growth_between', 'tier_progress', 'benefit_period_start', 'price_for',
-                            'contact_refusal', 'set_contact', 'grant_tier', 'lock_tier', 'judge_order', 'use_benefit', 'check_in', 'earn_event', 'earn_for', 'attend_activity')
+                            'contact_refusal', 'set_contact', 'grant_tier', 'lock_tier', 'judge_order', 'use_benefit', 'check_in', 'earn_event', 'earn_for', 'attend_activity', 'enter_draw')
     LOOP
         asked := format('ask_part(part_of($%s), format(%L, %s), NULL, %L) j', f.place,
                         CASE WHEN f.columns IS NOT NULL THEN 'SELECT to_jsonb(r)::text' ELSE 'SELECT r::text' END || format(' FROM %I(%s) r', f.proname, f.holes), f.given, f.writes);

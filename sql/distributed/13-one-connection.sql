@@ -7,7 +7,7 @@ BEGIN
     FOR f IN
         SELECT p.oid::regprocedure AS routine FROM pg_catalog.pg_proc p
         WHERE p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
-          AND p.proname IN ('install_preset', 'cancel_campaign', 'add_event_partition')
+          AND p.proname IN ('install_preset', 'cancel_campaign', 'add_event_partition', 'open_draw', 'close_draw', 'cancel_draw', 'run_draw', 'hand_prize')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET citus.multi_shard_modify_mode = ''sequential''', f.routine);
     END LOOP;

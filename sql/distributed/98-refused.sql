@@ -7,9 +7,7 @@ BEGIN
         SELECT p.proname, p.prokind, pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result, v.hint
         FROM (VALUES ('merge_customers', 'Two customers may be on two nodes: transfer() moves their points.'), ('undo_merge', 'Nothing was merged here.'),
                      ('import_store', 'Import it into a store of one node, and distribute that.'), ('settle_merges', 'Nothing was merged here.'), ('merge_duplicates', 'Two customers may be on two nodes: find_duplicates() names them.'),
-                     ('open_draw', 'Tickets of a draw are numbered over all customers.'), ('enter_draw', 'Tickets of a draw are numbered over all customers.'),
-                     ('run_draw', 'Tickets of a draw are numbered over all customers.'), ('close_draw', 'Tickets of a draw are numbered over all customers.'),
-                     ('cancel_draw', 'Tickets of a draw are numbered over all customers.'), ('hand_prize', 'Tickets of a draw are numbered over all customers.'), ('archive_points', 'Entries stay where they are.')) v (name, hint)
+                     ('archive_points', 'Entries stay where they are.')) v (name, hint)
         JOIN pg_catalog.pg_proc p ON p.proname = v.name AND p.pronamespace = (SELECT k.relnamespace FROM pg_catalog.pg_class k WHERE k.oid = 'customer'::regclass)
     LOOP
         EXECUTE format($f$

@@ -112,12 +112,15 @@ BEGIN
         END IF;
     END IF;
     IF w.kind = 'virtual' THEN
-        UPDATE reward_code k SET customer_id = redeem_reward.customer_id
-        WHERE (k.reward, k.code) = (SELECT f.reward, f.code FROM reward_code f WHERE f.reward = w.reward AND f.customer_id IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING k.code INTO handed;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'reward "%" has no code left', w.reward USING ERRCODE = 'CP022', HINT = 'Insert codes into reward_code.';
-        END IF;
+        -- On several nodes another may have had the code of another copy meanwhile.
+        LOOP
+            SELECT f.code INTO handed FROM reward_code f WHERE f.reward = w.reward AND f.customer_id IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'reward "%" has no code left', w.reward USING ERRCODE = 'CP022', HINT = 'Insert codes into reward_code.';
+            END IF;
+            UPDATE reward_code k SET customer_id = redeem_reward.customer_id WHERE k.reward = w.reward AND k.code = handed AND k.customer_id IS NULL;
+            EXIT WHEN FOUND;
+        END LOOP;
     ELSIF w.kind = 'coupon' THEN
         handed := (issue_coupon(redeem_reward.customer_id, w.coupon_template, 'reward/' || redeem_reward.reference, as_of)).code;
     ELSIF w.tier IS NOT NULL THEN

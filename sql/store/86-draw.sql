@@ -154,6 +154,21 @@ $$;
 COMMENT ON FUNCTION draw_entry_guard() IS 'trigger of draw_entry: after closing nothing comes and nothing goes; the customer behind a ticket may change when two are merged';
 CREATE TRIGGER draw_entry_guard BEFORE INSERT OR DELETE OR UPDATE OF draw, ticket, who, reference, at ON draw_entry FOR EACH ROW EXECUTE FUNCTION draw_entry_guard();
 
+CREATE FUNCTION lock_draw(draw text) RETURNS draw
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+    result draw;
+BEGIN
+    SELECT k.* INTO result FROM draw k WHERE k.draw = lock_draw.draw FOR UPDATE;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION lock_draw(text) IS 'a draw, when whoever was just entering it is through and nobody enters any more: for its next step';
+REVOKE EXECUTE ON FUNCTION lock_draw(text) FROM PUBLIC;
+
 CREATE FUNCTION open_draw(draw text, as_of timestamptz DEFAULT now()) RETURNS bytea
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path FROM CURRENT
@@ -163,8 +178,8 @@ DECLARE
     d draw;
     secret bytea;
 BEGIN
-    SELECT k.* INTO d FROM draw k WHERE k.draw = open_draw.draw FOR UPDATE;
-    IF NOT FOUND THEN
+    d := lock_draw(open_draw.draw);
+    IF d.draw IS NULL THEN
         RAISE EXCEPTION 'draw "%" does not exist', open_draw.draw USING ERRCODE = 'CM040';
     ELSIF d.state = 'open' THEN
         RETURN d.seed_hash;
@@ -240,19 +255,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
     d draw;
+    tickets uuid[];
 BEGIN
-    SELECT k.* INTO d FROM draw k WHERE k.draw = close_draw.draw FOR UPDATE;
-    IF NOT FOUND THEN
+    d := lock_draw(close_draw.draw);
+    IF d.draw IS NULL THEN
         RAISE EXCEPTION 'draw "%" does not exist', close_draw.draw USING ERRCODE = 'CM040';
     ELSIF d.state IN ('closed', 'drawn') THEN
         RETURN d;
     ELSIF as_of < d.closes_at THEN
         RAISE EXCEPTION 'draw "%" takes entries until %', d.draw, d.closes_at USING ERRCODE = 'CM042', HINT = 'Its terms are published; cancel_draw() ends it without winners.';
     END IF;
+    SELECT array_agg(e.ticket) INTO tickets FROM draw_entry e WHERE e.draw = d.draw;
     UPDATE draw k
-    SET state = 'closed', closed_at = as_of, entries = n.entries, entries_digest = n.digest
-    FROM (SELECT count(*) AS entries, sha256(convert_to(coalesce(string_agg(e.ticket::text || E'\n', '' ORDER BY e.ticket), ''), 'UTF8')) AS digest
-          FROM draw_entry e WHERE e.draw = d.draw) n
+    SET state = 'closed', closed_at = as_of, entries = coalesce(cardinality(tickets), 0),
+        entries_digest = sha256(convert_to(coalesce((SELECT string_agg(t::text || E'\n', '' ORDER BY t) FROM unnest(tickets) t), ''), 'UTF8'))
     WHERE k.draw = d.draw
     RETURNING k.* INTO d;
     RETURN d;
@@ -271,8 +287,8 @@ DECLARE
     e draw_entry;
     given bigint := 0;
 BEGIN
-    SELECT k.* INTO d FROM draw k WHERE k.draw = cancel_draw.draw FOR UPDATE;
-    IF NOT FOUND THEN
+    d := lock_draw(cancel_draw.draw);
+    IF d.draw IS NULL THEN
         RAISE EXCEPTION 'draw "%" does not exist', cancel_draw.draw USING ERRCODE = 'CM040';
     ELSIF d.state = 'cancelled' THEN
         RETURN 0;
@@ -327,8 +343,8 @@ DECLARE
     winners bigint;
     winner draw_winner;
 BEGIN
-    SELECT k.* INTO d FROM draw k WHERE k.draw = run_draw.draw FOR UPDATE;
-    IF NOT FOUND THEN
+    d := lock_draw(run_draw.draw);
+    IF d.draw IS NULL THEN
         RAISE EXCEPTION 'draw "%" does not exist', run_draw.draw USING ERRCODE = 'CM040';
     ELSIF d.state = 'drawn' THEN
         RETURN (SELECT count(*) FROM draw_winner w WHERE w.draw = d.draw);
@@ -378,6 +394,7 @@ DECLARE
     w draw_winner;
     p draw_prize;
     handed text;
+    hand text := coalesce(crm.actor(), crm.caller());
 BEGIN
     SELECT k.* INTO w FROM draw_winner k WHERE k.customer_id = hand_prize.customer_id AND k.draw = hand_prize.draw AND k.ticket = hand_prize.ticket FOR UPDATE;
     IF NOT FOUND THEN
@@ -398,7 +415,7 @@ BEGIN
             handed := (redeem_reward(w.customer_id, p.reward, 'draw/' || w.draw || '/' || w.place, as_of)).code;
         ELSE NULL;
     END CASE;
-    UPDATE draw_winner k SET state = 'handed', handed_at = as_of, handed_by = coalesce(crm.actor(), crm.caller()), code = handed, error = NULL
+    UPDATE draw_winner k SET state = 'handed', handed_at = as_of, handed_by = hand, code = handed, error = NULL
     WHERE k.customer_id = w.customer_id AND k.draw = w.draw AND k.ticket = w.ticket
     RETURNING k.* INTO w;
     RETURN w;

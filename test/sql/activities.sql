@@ -45,8 +45,11 @@ SELECT run_draw('spring', as_of => '2026-03-05 10:00'), run_draw('spring', as_of
 UPDATE draw SET seed = sha256('other');
 SELECT w.place, p.prize, w.state FROM draw_winner w JOIN draw_prize p USING (draw, seq) ORDER BY 1;
 SELECT count(DISTINCT customer_id) = 4 AS four_customers FROM draw_winner;
-SELECT (hand_prize(customer_id, draw, ticket)).state FROM draw_winner WHERE place = 1;
-SELECT (hand_prize(customer_id, draw, ticket)).state FROM draw_winner WHERE place IN (1, 4);
+SELECT customer_id AS winner, ticket FROM draw_winner WHERE place = 1 \gset
+SELECT state FROM hand_prize(:winner, 'spring', :'ticket');
+SELECT state FROM hand_prize(:winner, 'spring', :'ticket');
+SELECT customer_id AS winner, ticket FROM draw_winner WHERE place = 4 \gset
+SELECT state FROM hand_prize(:winner, 'spring', :'ticket');
 SELECT hand_prize(7, 'spring', gen_random_uuid());
 -- Prizes went through their gates, once.
 SELECT source, kind, count(*), sum(points) FROM points_entry WHERE source IN ('draw', 'prize', 'reward') GROUP BY 1, 2 ORDER BY 1, 2;
