@@ -395,7 +395,7 @@ ok 'a forged leaf is found' forged "${leaf#* }" "${leaf% *}" 'seq = seq + 1 WHER
 # The tests of one node, on distributed stores.
 sqltests='purchase points points_orders points_rules points_liability points_cohort points_activities points_agent points_verbs points_checkpoint points_forged points_batches
 	tag_store tag_stats tier tier_pass segment automation capture privacy_rights privacy_reveal privacy_masks marketing service service_staff service_roles service_survey service_care
-	recommend reports report tier_reports rfm value_models customer_360 job_progress change_feed import exchange activities'
+	recommend reports report tier_reports rfm value_models customer_360 job_progress change_feed import exchange activities health'
 spread crm_regress
 printf '| test | statements equal | rows in another order | a limit | which |\n|---|---:|---:|---:|---|\n' >"$CRM_DIR/table"
 for t in ${TESTS:-$sqltests}; do
