@@ -191,16 +191,19 @@ BEGIN ATOMIC
         FROM customer_contact_event e
         WHERE e.at <= churn_warning.as_of AND e.at > churn_warning.as_of - interval '180 days'
         GROUP BY e.customer_id
+    ), complaints AS (
+        SELECT o.customer_id FROM customer_open_complaint o WHERE o.since <= churn_warning.as_of
     ), judged AS MATERIALIZED (
         SELECT v.customer_id, v.p_alive, v.clv, ((v.t - v.t_x) * 7) AS silent,
                CASE WHEN v.x > 0 THEN v.t_x * 7 / v.x ELSE shop.gap END AS gap,
                coalesce(s.now90, 0) AS now90, coalesce(s.before90, 0) AS before90, coalesce(s.year, 0) AS year,
                coalesce(c.now90 < c.before90 / 2.0, false) AS quiet,
-               EXISTS (SELECT FROM customer_open_complaint o WHERE o.customer_id = v.customer_id AND o.since <= churn_warning.as_of) AS complaint
+               o.customer_id IS NOT NULL AS complaint
         FROM value v
         CROSS JOIN shop
         LEFT JOIN spend s USING (customer_id)
         LEFT JOIN contacts c USING (customer_id)
+        LEFT JOIN complaints o USING (customer_id)
     ), rated AS MATERIALIZED (
         SELECT j.*, greatest(1 - j.p_alive, 1 - exp(-ln(2) * least(j.silent / nullif(j.gap, 0) / 1.5, 100))) AS risk,
                array_remove(ARRAY[CASE WHEN j.silent > 1.5 * j.gap THEN 'overdue' END,
